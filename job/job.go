@@ -1,0 +1,98 @@
+package job
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Location is a source or an output path as the state holds it.
+type Location struct {
+	// URL has every secret replaced by "***": safe to log and to show.
+	URL string `json:"url"`
+	// Sealed is the location with its secrets, encrypted under the cluster's
+	// key; empty when there are none and URL is the whole truth.
+	Sealed []byte `json:"sealed,omitempty"`
+}
+
+// Spec is what the client asked for, checked, with defaults filled in.
+type Spec struct {
+	Input           Location        `json:"input"`
+	Output          Location        `json:"output"`
+	Resolutions     []Resolution    `json:"resolutions"` // in the client's order
+	ClientMetadata  json.RawMessage `json:"client_metadata,omitempty"`
+	Outputs         []OutputKind    `json:"outputs"`
+	Codec           Codec           `json:"codec"`
+	Quality         Quality         `json:"quality"`
+	Priority        int             `json:"priority"` // −10 … 10, larger first
+	SegmentDuration time.Duration   `json:"segment_duration"`
+}
+
+// Wants says whether the job is to deliver kind.
+func (s Spec) Wants(kind OutputKind) bool {
+	for _, k := range s.Outputs {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// Source is what inspecting the source found.
+type Source struct {
+	// Identity changes when the bytes do (ETag, modification time, size).
+	Identity   string        `json:"identity"`
+	SizeBytes  int64         `json:"size_bytes"`
+	Container  string        `json:"container"` // ffmpeg's demuxer name
+	VideoCodec string        `json:"video_codec"`
+	Width      int           `json:"width"` // pixels as displayed: after rotation and aspect
+	Height     int           `json:"height"`
+	Rate       Rational      `json:"rate"` // average frames per second
+	Duration   time.Duration `json:"duration"`
+	// Stream is the ffmpeg index of the video stream that is encoded.
+	Stream int `json:"stream"`
+}
+
+// Plan is how a job will be done, found by its inspect task.
+type Plan struct {
+	Source     Source       `json:"source"`
+	Timeline   Timeline     `json:"timeline"`
+	Renditions []Rendition  `json:"renditions"` // largest first
+	Audio      []AudioTrack `json:"audio,omitempty"`
+	Chunks     []Chunk      `json:"chunks,omitempty"`
+	// Prefilter is the ffmpeg filters that make the source's frames fit for
+	// scaling (deinterlace, tone-map, rotate, square pixels), empty when none
+	// is needed. It is made by us, never from the source's own text.
+	Prefilter string `json:"prefilter,omitempty"`
+	// DelayFrames is the B-frame delay of every segment: how many frames each
+	// picture's presentation is shifted against its decoding (and the edit
+	// list shifts it back).
+	DelayFrames int64    `json:"delay_frames"`
+	Warnings    []string `json:"warnings,omitempty"`
+}
+
+// Published is one thing that a completed job delivers.
+type Published struct {
+	Kind OutputKind `json:"kind"`
+	Name string     `json:"name"` // under the output path
+	URL  string     `json:"url"`
+}
+
+// Job is one request and what has become of it. Values are immutable once they
+// are in the state: change a copy.
+type Job struct {
+	ID      ID        `json:"id"`
+	Org     string    `json:"org"`
+	Spec    Spec      `json:"spec"`
+	Status  Status    `json:"status"`
+	Created time.Time `json:"created"`
+	Started time.Time `json:"started,omitzero"` // of the latest run; zero while queued
+	Ended   time.Time `json:"ended,omitzero"`
+	Failure *Failure  `json:"failure,omitempty"`
+	Plan    *Plan     `json:"plan,omitempty"`
+	// Published is set when the job is completed.
+	Published []Published `json:"published,omitempty"`
+	// Run counts the job's runs: 1, and one more for each retry.
+	Run int `json:"run"`
+	// Revision is the raft index of the last change.
+	Revision uint64 `json:"revision"`
+}

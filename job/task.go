@@ -1,0 +1,147 @@
+package job
+
+import (
+	"fmt"
+	"time"
+)
+
+// TaskKind is what a task does.
+type TaskKind string
+
+// The kinds of task. Inspect comes first and makes the others; Package waits
+// for all others; Cleanup removes what a cancelled job wrote.
+const (
+	InspectTask    TaskKind = "inspect"
+	EncodeTask     TaskKind = "encode"
+	AudioTask      TaskKind = "audio"
+	ThumbnailsTask TaskKind = "thumbnails"
+	PackageTask    TaskKind = "package"
+	CleanupTask    TaskKind = "cleanup"
+)
+
+// TaskID names a task within its job: "inspect", "encode-00003", "audio", …
+type TaskID string
+
+// EncodeTaskID names the encode task of a chunk.
+func EncodeTaskID(chunk int) TaskID { return TaskID(fmt.Sprintf("encode-%05d", chunk)) }
+
+// Ref names one attempt in the whole cluster: the lease's name and the fence.
+type Ref struct {
+	Job     ID     `json:"job"`
+	Task    TaskID `json:"task"`
+	Attempt int    `json:"attempt"`
+}
+
+func (r Ref) String() string { return fmt.Sprintf("%s/%s#%d", r.Job, r.Task, r.Attempt) }
+
+// Task is one piece of a job's work.
+type Task struct {
+	Job   ID        `json:"job"`
+	ID    TaskID    `json:"id"`
+	Kind  TaskKind  `json:"kind"`
+	State TaskState `json:"state"`
+	// Chunk and Renditions say what an encode task makes.
+	Chunk      *Chunk   `json:"chunk,omitempty"`
+	Renditions []string `json:"renditions,omitempty"`
+	// Attempts has the latest MaxAttemptsKept, oldest first.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Failures counts attempts that failed in the job's present run; an
+	// attempt lost with its node doesn't count.
+	Failures int     `json:"failures,omitempty"`
+	Result   *Result `json:"result,omitempty"`
+}
+
+// MaxAttemptsKept bounds a task's memory of its attempts.
+const MaxAttemptsKept = 12
+
+// Outcome is how an attempt ended.
+type Outcome string
+
+// How an attempt can end; OutcomeRunning while it hasn't.
+const (
+	OutcomeRunning  Outcome = "running"
+	OutcomeFinished Outcome = "finished"
+	OutcomeFailed   Outcome = "failed"
+	OutcomeLost     Outcome = "lost"    // its node died or restarted
+	OutcomeStopped  Outcome = "stopped" // the job was cancelled, failed, or the node drained
+)
+
+// Attempt is one try of a task.
+type Attempt struct {
+	Number int    `json:"number"`
+	Node   string `json:"node"`
+	// Session is the run of the node's process that holds the attempt: a
+	// restarted process holds none of its forerunner's.
+	Session string    `json:"session"`
+	Device  string    `json:"device"`
+	Encoder string    `json:"encoder,omitempty"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Outcome Outcome   `json:"outcome"`
+	Failure *Failure  `json:"failure,omitempty"`
+	// LastWords is the end of the log of an ffmpeg that failed.
+	LastWords string `json:"last_words,omitempty"`
+	// FramesPerSecond is the encode's speed over the attempt, 0 if it encoded nothing.
+	FramesPerSecond float64 `json:"frames_per_second,omitempty"`
+}
+
+// Last is the task's latest attempt, nil if there was none.
+func (t *Task) Last() *Attempt {
+	if len(t.Attempts) == 0 {
+		return nil
+	}
+	return &t.Attempts[len(t.Attempts)-1]
+}
+
+// NextAttempt is the number that the task's next attempt gets.
+func (t *Task) NextAttempt() int {
+	if last := t.Last(); last != nil {
+		return last.Number + 1
+	}
+	return 1
+}
+
+// Held says whether some node may still be working on the task.
+func (t *Task) Held() bool { return t.State == TaskRunning || t.State == TaskStopping }
+
+// Result is what a finished attempt reports. Which fields are set depends on
+// the task's kind.
+type Result struct {
+	Plan      *Plan       `json:"plan,omitempty"`      // inspect
+	Tracks    []Track     `json:"tracks,omitempty"`    // encode, audio
+	Published []Published `json:"published,omitempty"` // package
+	Objects   []Object    `json:"objects,omitempty"`   // thumbnails
+	Warnings  []string    `json:"warnings,omitempty"`
+}
+
+// Object is a thing written to the output store.
+type Object struct {
+	Name string `json:"name"` // under the output path
+	Size int64  `json:"size"` // bytes
+	// SHA256 is of the bytes as written, hex.
+	SHA256 string `json:"sha256"`
+	// ETag is what the store called this version, "" where it has none.
+	ETag string `json:"etag,omitempty"`
+}
+
+// Track is the segments that one task made of one rendition or audio track.
+type Track struct {
+	// Name is the rendition's or audio track's name.
+	Name string `json:"name"`
+	// Codec is the RFC 6381 string found in the bitstream ("avc1.64001f").
+	Codec string `json:"codec"`
+	// Init describes the init segment that these segments need. Every chunk
+	// of a rendition must report the same SHA256; the task of the first chunk writes it.
+	Init Object `json:"init"`
+	// Timescale is the ticks per second of Segment.Duration.
+	Timescale int64     `json:"timescale"`
+	Segments  []Segment `json:"segments"`
+}
+
+// Segment is one CMAF media segment as it lies in the output store.
+type Segment struct {
+	Object
+	Number   int   `json:"number"`   // within the track, from 1: the number in its name
+	Samples  int64 `json:"samples"`  // frames of video, access units of audio
+	Duration int64 `json:"duration"` // in Track.Timescale ticks
+}
