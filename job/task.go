@@ -112,6 +112,8 @@ type Result struct {
 	Published []Published `json:"published,omitempty"` // package
 	Objects   []Object    `json:"objects,omitempty"`   // thumbnails
 	Warnings  []string    `json:"warnings,omitempty"`
+	// FramesPerSecond is how fast the attempt encoded, 0 if it encoded nothing.
+	FramesPerSecond float64 `json:"frames_per_second,omitempty"`
 }
 
 // Object is a thing written to the output store.
