@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"time"
+
+	"millrace/job"
+)
+
+// Command is one change of the cluster's state, as it lies in the raft log.
+// Applying it reads no clock, random source or environment: whoever proposes a
+// command has put every time and identifier into it.
+//
+// Commands are JSON objects. A field that a peer doesn't know is ignored; a
+// command that it doesn't know, or whose version is newer than it can apply,
+// stops the peer loudly rather than let its state diverge.
+type Command interface {
+	// Name is the command's name in the log; it never changes.
+	Name() string
+}
+
+// The commands, in the order of a cluster's and a job's life.
+type (
+	// CreateOrganisation adds an organisation. Adding one that exists is no error.
+	CreateOrganisation struct {
+		Organisation Organisation `json:"organisation"`
+	}
+
+	// CreateKey adds an API key. Adding one that exists (by ID) is no error.
+	CreateKey struct {
+		Key Key `json:"key"`
+	}
+
+	// RevokeKey takes a key's rights away.
+	RevokeKey struct {
+		Org string    `json:"org"`
+		ID  string    `json:"id"`
+		At  time.Time `json:"at"`
+	}
+
+	// CreateJob queues a job. With an idempotency key that was used within
+	// IdempotencyWindow before At, the answer is the job of that time when
+	// RequestHash is the same and ErrIdempotencyConflict when it is not.
+	// Answers *job.Job.
+	CreateJob struct {
+		ID             job.ID    `json:"id"`
+		Org            string    `json:"org"`
+		Spec           job.Spec  `json:"spec"`
+		At             time.Time `json:"at"`
+		IdempotencyKey string    `json:"idempotency_key,omitempty"`
+		RequestHash    string    `json:"request_hash,omitempty"` // SHA-256 of the canonical request, hex
+	}
+
+	// StartAttempts gives waiting tasks to nodes. Assignments that are out of
+	// date are left out; the others hold. Answers []job.Ref, those that hold.
+	StartAttempts struct {
+		Assignments []JobAssignment `json:"assignments"`
+		At          time.Time       `json:"at"`
+	}
+
+	// PlanJob takes the plan that an inspect attempt reported and queues its
+	// tasks (see job.Record.Adopt).
+	PlanJob struct {
+		Ref   job.Ref    `json:"ref"`
+		Plan  job.Plan   `json:"plan"`
+		Tasks []job.Task `json:"tasks"`
+		At    time.Time  `json:"at"`
+	}
+
+	// FinishTask takes an attempt's result.
+	FinishTask struct {
+		Ref    job.Ref    `json:"ref"`
+		Result job.Result `json:"result"`
+		At     time.Time  `json:"at"`
+	}
+
+	// FailTask takes an attempt's failure (see job.Record.Fail).
+	FailTask struct {
+		Ref       job.Ref      `json:"ref"`
+		Failure   job.Failure  `json:"failure"`
+		LastWords string       `json:"last_words,omitempty"`
+		Redo      []job.TaskID `json:"redo,omitempty"`
+		At        time.Time    `json:"at"`
+	}
+
+	// LoseAttempts ends attempts whose node died, restarted or gave them back.
+	// Refs that are out of date are left out.
+	LoseAttempts struct {
+		Refs    []job.Ref   `json:"refs"`
+		Outcome job.Outcome `json:"outcome"` // job.OutcomeLost or job.OutcomeStopped
+		Reason  string      `json:"reason"`
+		At      time.Time   `json:"at"`
+	}
+
+	// CancelJob ends a job at its client's wish. Answers *job.Job. Errors:
+	// ErrNotFound, job.ErrEnded.
+	CancelJob struct {
+		Org string    `json:"org"`
+		ID  job.ID    `json:"id"`
+		At  time.Time `json:"at"`
+	}
+
+	// RetryJob queues a failed or cancelled job again. Answers *job.Job.
+	// Errors: ErrNotFound, job.ErrNotEnded, job.ErrStopping.
+	RetryJob struct {
+		Org         string           `json:"org"`
+		ID          job.ID           `json:"id"`
+		Resolutions []job.Resolution `json:"resolutions,omitempty"`
+		At          time.Time        `json:"at"`
+	}
+
+	// PutWebhook creates or replaces a webhook by its ID. Answers *Webhook.
+	PutWebhook struct {
+		Webhook Webhook `json:"webhook"`
+	}
+
+	// DeleteWebhook removes a webhook and its undelivered events. Errors: ErrNotFound.
+	DeleteWebhook struct {
+		Org string `json:"org"`
+		ID  string `json:"id"`
+	}
+
+	// RecordDelivery stores the outcome of one try to deliver an event: it is
+	// done (delivered or given up), or due again.
+	RecordDelivery struct {
+		Event    uint64   `json:"event"`
+		Delivery Delivery `json:"delivery"`
+		// Done removes the event from the outbox.
+		Done bool `json:"done"`
+		// PauseWebhook stops deliveries to the webhook, with this reason shown
+		// to its owner, until it is put again.
+		PauseWebhook string `json:"pause_webhook,omitempty"`
+	}
+
+	// Redeliver puts a delivered or given-up event back into the outbox.
+	// Errors: ErrNotFound.
+	Redeliver struct {
+		Org     string `json:"org"`
+		Webhook string `json:"webhook"`
+		Event   uint64 `json:"event"`
+	}
+
+	// Prune forgets ended jobs, idempotency keys and delivery records that
+	// ended before the given times, and the oldest ended jobs beyond KeepJobs.
+	Prune struct {
+		JobsBefore        time.Time `json:"jobs_before"`
+		KeepJobs          int       `json:"keep_jobs"` // 0: any number
+		IdempotencyBefore time.Time `json:"idempotency_before"`
+		DeliveriesBefore  time.Time `json:"deliveries_before"`
+	}
+)
+
+// JobAssignment is a job.Assignment and the job it is of.
+type JobAssignment struct {
+	Job job.ID `json:"job"`
+	job.Assignment
+}
+
+// IdempotencyWindow is how long an idempotency key stands for its job.
+const IdempotencyWindow = 24 * time.Hour
+
+// Name implements Command.
+func (CreateOrganisation) Name() string { return "create_organisation" }
+
+// Name implements Command.
+func (CreateKey) Name() string { return "create_key" }
+
+// Name implements Command.
+func (RevokeKey) Name() string { return "revoke_key" }
+
+// Name implements Command.
+func (CreateJob) Name() string { return "create_job" }
+
+// Name implements Command.
+func (StartAttempts) Name() string { return "start_attempts" }
+
+// Name implements Command.
+func (PlanJob) Name() string { return "plan_job" }
+
+// Name implements Command.
+func (FinishTask) Name() string { return "finish_task" }
+
+// Name implements Command.
+func (FailTask) Name() string { return "fail_task" }
+
+// Name implements Command.
+func (LoseAttempts) Name() string { return "lose_attempts" }
+
+// Name implements Command.
+func (CancelJob) Name() string { return "cancel_job" }
+
+// Name implements Command.
+func (RetryJob) Name() string { return "retry_job" }
+
+// Name implements Command.
+func (PutWebhook) Name() string { return "put_webhook" }
+
+// Name implements Command.
+func (DeleteWebhook) Name() string { return "delete_webhook" }
+
+// Name implements Command.
+func (RecordDelivery) Name() string { return "record_delivery" }
+
+// Name implements Command.
+func (Redeliver) Name() string { return "redeliver" }
+
+// Name implements Command.
+func (Prune) Name() string { return "prune" }

@@ -1,0 +1,9 @@
+// Package cluster is one peer's membership and agreement: the raft log and the
+// state machine that every peer applies it to, the key that secrets are sealed
+// with, and the gossip by which peers find each other.
+//
+// The state is the jobs with their tasks, the organisations with their keys
+// and webhooks, and the outbox of events not yet delivered. It changes only by
+// a [Command] that raft has committed; the pure functions of package job say
+// what a command does to a job. Reads never block writes.
+package cluster

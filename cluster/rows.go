@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"time"
+
+	"millrace/job"
+)
+
+// Organisation owns jobs, keys and webhooks; it never sees another's.
+type Organisation struct {
+	ID      string    `json:"id"` // as in the API's paths: "default"
+	Created time.Time `json:"created"`
+}
+
+// Role is what a key may do.
+type Role string
+
+// The roles, each with the rights of those after it.
+const (
+	RoleAdmin  Role = "admin"  // keys, webhooks, storage, cluster
+	RoleSubmit Role = "submit" // jobs
+	RoleRead   Role = "read"
+)
+
+// Key is an API key as the state holds it: only its hash, so that whoever
+// reads the state can't use it.
+type Key struct {
+	ID      string    `json:"id"`
+	Org     string    `json:"org"`
+	Role    Role      `json:"role"`
+	Label   string    `json:"label,omitempty"`
+	SHA256  []byte    `json:"sha256"` // of the key's text; keys have 256 random bits, so no salt is needed
+	Created time.Time `json:"created"`
+	Revoked time.Time `json:"revoked,omitzero"`
+}
+
+// Webhook is where an organisation wants its jobs' changes of status posted.
+type Webhook struct {
+	ID      string    `json:"id"` // a UUID
+	Org     string    `json:"org"`
+	URL     string    `json:"url"`
+	Secret  []byte    `json:"secret"` // the secret token, sealed under the cluster's key
+	Created time.Time `json:"created"`
+	// PreviousSecret is still used to sign besides Secret until PreviousUntil.
+	PreviousSecret []byte    `json:"previous_secret,omitempty"`
+	PreviousUntil  time.Time `json:"previous_until,omitzero"`
+	// Paused says why deliveries are stopped, "" while they aren't.
+	Paused string `json:"paused,omitempty"`
+}
+
+// Event is a change of a job's status on its way to one webhook: the outbox.
+// It is written by the very command that changes the status.
+type Event struct {
+	Number  uint64   `json:"number"` // grows in the order of the changes; unique in the cluster
+	ID      string   `json:"id"`     // the webhook-id that a receiver deduplicates by: "evt_<number>"
+	Org     string   `json:"org"`
+	Webhook string   `json:"webhook"`
+	Job     *job.Job `json:"job"` // as it was at that change
+	// Done is set when the event was delivered or given up: it is then only a
+	// line of the delivery log.
+	Done       bool       `json:"done"`
+	Deliveries []Delivery `json:"deliveries,omitempty"` // tries, oldest first
+}
+
+// Delivery is one try to deliver an event.
+type Delivery struct {
+	At         time.Time     `json:"at"`
+	Elapsed    time.Duration `json:"elapsed"`
+	StatusCode int           `json:"status_code,omitempty"` // the receiver's answer, 0 if there was none
+	Error      string        `json:"error,omitempty"`
+	// NextAt is when it is tried again; zero if it isn't.
+	NextAt time.Time `json:"next_at,omitzero"`
+}
