@@ -1,0 +1,42 @@
+# Millrace's build. Needs Go 1.26 and git; what tests, lint and demo need
+# besides is installed or built on first use (see scripts/).
+
+SHELL := /bin/bash
+GO    ?= go
+# The version is git's description of the checkout, or "dev" without git.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := build
+.PHONY: build test race lint bench demo generate clean help
+
+build: ## build bin/millrace
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
+
+test: ## install what the tests need and run them
+	scripts/need.sh ffmpeg versitygw
+	$(GO) test ./...
+
+race: ## the tests once more, under the race detector
+	scripts/need.sh ffmpeg versitygw cc
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## formatting, vet, static analysis, known vulnerabilities, generated files
+	scripts/lint.sh
+
+bench: build ## time a job against plain ffmpeg on this machine
+	scripts/need.sh ffmpeg
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+
+demo: build ## run one job on a real clip: make demo [VIDEO=path-or-url]
+	scripts/demo.sh $(if $(VIDEO),'$(subst ','\'',$(VIDEO))')
+
+generate: ## write generated files anew
+	$(GO) generate ./...
+
+clean: ## remove what was built here (the user's cache folder stays)
+	rm -rf bin demo-out .tools
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# lint.sh: every check of the sources, all of them even when one fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/say.sh
+source scripts/say.sh
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+golangci=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+failed=()
+
+# check NAME COMMAND…: runs one check and remembers whether it failed.
+check() {
+	local name=$1
+	shift
+	say "$name"
+	"$@" || failed+=("$name")
+}
+
+# check_with MODULE@VERSION COMMAND…: a check by a Go program of that version.
+check_with() {
+	local name
+	name=$(basename "${1%@*}")
+	if go_tool "$name" "$1"; then
+		check "$name" "${@:2}"
+	else
+		warn "$name COULD NOT BE BUILT AND WAS SKIPPED: its findings are unknown"
+	fi
+}
+
+formatted() {
+	local files
+	files=$(git ls-files -co --exclude-standard -- '*.go' 2>/dev/null || find . -name '*.go' -not -path './.tools/*')
+	# shellcheck disable=SC2086 # our file names have no blanks
+	files=$(for f in $files; do [[ -f $f ]] && gofmt -s -l "$f"; done)
+	[[ -z $files ]] || { printf 'not formatted (run gofmt -s -w):\n%s\n' "$files" >&2; return 1; }
+}
+
+# contents lists every file that git knows or would take, with its checksum.
+contents() { git ls-files -co --exclude-standard -z | xargs -0 sha256sum 2>/dev/null || true; }
+
+generated_fresh() {
+	local before
+	before=$(contents)
+	go generate ./...
+	diff <(printf '%s\n' "$before") <(contents) >&2 ||
+		{ echo "generated files were stale; they are fresh now: commit them" >&2; return 1; }
+}
+
+vulnerabilities() {
+	local out code=0
+	out=$(.tools/bin/govulncheck ./... 2>&1) || code=$?
+	case $code in
+	0) ;;
+	3) printf '%s\n' "$out" >&2; return 1 ;;
+	*)
+		if grep -qiE 'dial tcp|no such host|fetching vulnerab|i/o timeout|connection refused|HTTP GET|proxyconnect|forbidden' <<<"$out"; then
+			warn "THE VULNERABILITY DATABASE CAN'T BE REACHED: known vulnerabilities were not looked for"
+			tail -n 3 <<<"$out" >&2
+		else
+			printf '%s\n' "$out" >&2
+			return 1
+		fi
+		;;
+	esac
+}
+
+check "gofmt" formatted
+check "go vet" go vet ./...
+check_with "$staticcheck" .tools/bin/staticcheck ./...
+check_with "$golangci" .tools/bin/golangci-lint run ./...
+check_with "$govulncheck" vulnerabilities
+if git rev-parse --git-dir >/dev/null 2>&1; then
+	check "generated files" generated_fresh
+else
+	warn "NO GIT CHECKOUT: whether generated files are fresh was not checked"
+fi
+
+if ((${#failed[@]})); then
+	die "failed: $(IFS=,; echo "${failed[*]}")"
+fi
+say "lint is clean"
