@@ -50,6 +50,28 @@ type Source struct {
 	Duration   time.Duration `json:"duration"`
 	// Stream is the ffmpeg index of the video stream that is encoded.
 	Stream int `json:"stream"`
+	// Start is the time of the container's first packet: ffmpeg's seeks count from it.
+	Start time.Duration `json:"start"`
+	// Indexed containers (MP4, Matroska) seek to the right keyframe by
+	// themselves; in others (MPEG-TS, MPEG-PS) a seek is a guess.
+	Indexed bool `json:"indexed"`
+	// X264Build is the build of x264 that made an H.264 source, 0 if unknown.
+	// Its streams say so only in their first packet, and decoders need it to
+	// work around that build's faults when they start elsewhere.
+	X264Build int `json:"x264_build,omitempty"`
+}
+
+// Picture is what a source's frames need to become standard dynamic range
+// BT.709 progressive pictures. Each node turns it into its own filters.
+type Picture struct {
+	Deinterlace bool `json:"deinterlace,omitempty"`
+	// ToneMap is set for HDR sources (PQ, HLG).
+	ToneMap bool `json:"tone_map,omitempty"`
+	// Matrix is the source's colour matrix as ffmpeg's scale filter names it
+	// ("bt601", "bt709", "bt2020").
+	Matrix string `json:"matrix,omitempty"`
+	// FullRange is set for sources whose luma uses 0 … 255.
+	FullRange bool `json:"full_range,omitempty"`
 }
 
 // Plan is how a job will be done, found by its inspect task.
@@ -59,10 +81,8 @@ type Plan struct {
 	Renditions []Rendition  `json:"renditions"` // largest first
 	Audio      []AudioTrack `json:"audio,omitempty"`
 	Chunks     []Chunk      `json:"chunks,omitempty"`
-	// Prefilter is the ffmpeg filters that make the source's frames fit for
-	// scaling (deinterlace, tone-map, rotate, square pixels), empty when none
-	// is needed. It is made by us, never from the source's own text.
-	Prefilter string `json:"prefilter,omitempty"`
+	// Picture is what must be done to the source's frames besides scaling.
+	Picture Picture `json:"picture"`
 	// DelayFrames is the B-frame delay of every segment: how many frames each
 	// picture's presentation is shifted against its decoding (and the edit
 	// list shifts it back).

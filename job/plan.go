@@ -76,7 +76,7 @@ func (r Record) Adopt(ref Ref, plan Plan, tasks []Task, at time.Time) (Change, e
 func (p Plan) covers(next Plan) bool {
 	return p.Source.Identity == next.Source.Identity &&
 		p.Timeline == next.Timeline &&
-		p.Prefilter == next.Prefilter &&
+		p.Picture == next.Picture &&
 		p.DelayFrames == next.DelayFrames &&
 		slices.Equal(p.Chunks, next.Chunks) &&
 		slices.Equal(p.Audio, next.Audio) &&
