@@ -56,6 +56,7 @@ func (t initTrack) encode() ([]byte, error) {
 		trak.Edts = edts
 		trak.Children = []mp4.Box{trak.Tkhd, edts, trak.Mdia}
 	}
+	moov.Children = []mp4.Box{mvhd, trak, moov.Mvex} // the usual order; mp4ff has mvex first
 	moov.Mvex.Trex.DefaultSampleDuration = t.sampleDuration
 	moov.Mvex.Trex.DefaultSampleFlags = t.sampleFlags
 
