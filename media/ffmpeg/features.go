@@ -121,7 +121,7 @@ func parseNames(answer string) map[string]bool {
 
 // option is a line of -h: "  -crf  <float>  E..V…" of an encoder, "   w  <string>
 // ..FV…" of a filter, which has no dash.
-var option = regexp.MustCompile(`^ {2,3}-?([A-Za-z0-9_:.-]+)\s+<[a-z_ ]+>\s`)
+var option = regexp.MustCompile(`^ {2,3}-?([A-Za-z0-9_:.-]+)\s+<[a-z0-9_ ]+>\s`)
 
 func parseOptions(answer string) map[string]bool {
 	names := make(map[string]bool)
