@@ -55,6 +55,9 @@ type Source struct {
 	// Indexed containers (MP4, Matroska) seek to the right keyframe by
 	// themselves; in others (MPEG-TS, MPEG-PS) a seek is a guess.
 	Indexed bool `json:"indexed"`
+	// Hold is for how many frames of the timeline the last picture stands
+	// after its first, when the source gives it a length of its own.
+	Hold int64 `json:"hold,omitempty"`
 	// X264Build is the build of x264 that made an H.264 source, 0 if unknown.
 	// Its streams say so only in their first packet, and decoders need it to
 	// work around that build's faults when they start elsewhere.

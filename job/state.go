@@ -37,6 +37,8 @@ type Assignment struct {
 	Session string `json:"session"`
 	Device  string `json:"device"`
 	Encoder string `json:"encoder,omitempty"`
+	// Threads is how many of the node's CPU threads the attempt takes up.
+	Threads int `json:"threads,omitempty"`
 }
 
 // New makes a queued job and its inspect task. Spec must have been checked.
@@ -102,7 +104,7 @@ func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 		return Change{}, err
 	}
 	task.Attempts = append(keepLatest(task.Attempts), Attempt{
-		Number: a.Attempt, Node: a.Node, Session: a.Session, Device: a.Device, Encoder: a.Encoder,
+		Number: a.Attempt, Node: a.Node, Session: a.Session, Device: a.Device, Encoder: a.Encoder, Threads: a.Threads,
 		Started: at, Outcome: OutcomeRunning,
 	})
 	change := Change{Tasks: []*Task{task}}

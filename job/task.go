@@ -75,6 +75,7 @@ type Attempt struct {
 	Session string    `json:"session"`
 	Device  string    `json:"device"`
 	Encoder string    `json:"encoder,omitempty"`
+	Threads int       `json:"threads,omitempty"` // CPU threads taken up
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Outcome Outcome   `json:"outcome"`

@@ -1,0 +1,103 @@
+package media
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"millrace/job"
+	"millrace/media/cmaf"
+	"millrace/media/ffmpeg"
+	"millrace/storage"
+)
+
+// audioFragment is the length of ffmpeg's audio fragments in microseconds. It
+// has nothing to do with segments: it bounds what the cutter holds.
+const audioFragment = 2_000_000
+
+// Audio encodes every audio track, once for the whole job, so that there is no
+// encoder priming at the joints of chunks.
+func (t *Toolbox) Audio(ctx context.Context, in Input, output *storage.Output, plan job.Plan, progress func(frames int64, framesPerSecond float64)) (job.Result, error) {
+	sending := newUploads(ctx, output)
+	var (
+		handlers []func(io.Reader) error
+		tracks   = make([]*trackUpload, len(plan.Audio))
+		infos    = make([]cmaf.TrackInfo, len(plan.Audio))
+	)
+	for i, track := range plan.Audio {
+		tracks[i] = &trackUpload{uploads: sending, dir: audioDir(track)}
+		cutter := cmaf.NewAudioCutter(cmaf.AudioConfig{
+			Timeline: plan.Timeline, Track: track, PrimingSamples: cmaf.AACPriming, Emit: tracks[i].emit,
+		})
+		handlers = append(handlers, func(r io.Reader) (err error) {
+			if infos[i], err = cutter.Cut(sending.ctx, r); err != nil {
+				return fmt.Errorf("cut audio track %s: %w", track.Name, err)
+			}
+			return nil
+		})
+	}
+	command := ffmpeg.Command{
+		Args: audioArgs(in.URL, plan), Outputs: handlers,
+		Dir: t.Scratch, Nice: t.Nice, Sandbox: t.FFmpeg.Sandbox.ForInput(in.URL), Logger: t.Logger,
+		FirstFrameTimeout: t.FirstFrameTimeout, StallTimeout: t.StallTimeout,
+	}
+	if progress != nil {
+		command.Progress = func(p ffmpeg.Progress) {
+			progress(int64(p.OutTime.Seconds()*plan.Timeline.Rate.Float()), 0)
+		}
+	}
+	report, err := t.FFmpeg.Run(sending.ctx, command)
+	if sent := sending.wait(); sent != nil && ctx.Err() == nil {
+		err = sent
+	}
+	if err != nil {
+		return job.Result{}, withLastWords(fmt.Errorf("encode the sound: %w", err), report)
+	}
+	var result job.Result
+	for i, track := range plan.Audio {
+		made, err := tracks[i].finish(ctx, track.Name, infos[i], typeAudio, true)
+		if err != nil {
+			return job.Result{}, fmt.Errorf("write the init segment of audio track %s: %w", track.Name, err)
+		}
+		result.Tracks = append(result.Tracks, made)
+	}
+	return result, nil
+}
+
+// audioArgs is ffmpeg's command line for all audio tracks.
+func audioArgs(url string, plan job.Plan) []string {
+	args := []string{"-threads", "1", "-copyts"}
+	args = append(args, ffmpeg.InputArgs(url)...)
+	var graph []string
+	for i, track := range plan.Audio {
+		graph = append(graph, fmt.Sprintf("[0:a:%d]%s[%s]", track.Stream, soundFilters(plan.Timeline, track), outputName(i)))
+	}
+	args = append(args, "-filter_complex_threads", "1", "-filter_complex", strings.Join(graph, ";"))
+	for i, track := range plan.Audio {
+		args = append(args,
+			"-map", "["+outputName(i)+"]", "-map_metadata", "-1",
+			"-c:a", "aac", "-b:a", strconv.FormatInt(track.BitsPerSecond, 10),
+			"-movflags", "+empty_moov+default_base_moof", "-frag_duration", strconv.Itoa(audioFragment),
+			"-f", "mp4", ffmpeg.PipeURL(i))
+	}
+	return args
+}
+
+// soundFilters bring a track's samples onto the timeline: sample 0 is heard
+// when frame 0 is seen, gaps are silent, and the sound lasts exactly as long as
+// the pictures.
+func soundFilters(timeline job.Timeline, track job.AudioTrack) string {
+	rate := int64(track.SampleRate)
+	first := samplesAt(timeline, timeline.Origin, rate)
+	count := samplesAt(timeline, timeline.Frames, rate)
+	layout := map[int]string{1: "mono", 2: "stereo", 6: "5.1"}[track.Channels]
+	return fmt.Sprintf("aresample=%d:async=1:first_pts=%d,aformat=sample_fmts=fltp:channel_layouts=%s,asetpts=N/SR/TB,apad=whole_len=%d,atrim=end_sample=%d",
+		rate, first, layout, count, count)
+}
+
+// samplesAt is the number of samples before frame n is shown, rounded to nearest.
+func samplesAt(timeline job.Timeline, n, sampleRate int64) int64 {
+	return ticksOn(n*timeline.Rate.Den, job.Rational{Num: 1, Den: timeline.Rate.Num}, job.Rational{Num: sampleRate, Den: 1})
+}
