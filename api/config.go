@@ -1,0 +1,151 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"millrace/cluster"
+	"millrace/job"
+	"millrace/storage"
+)
+
+// State is the cluster's agreed state, as one peer reaches it.
+type State interface {
+	// Propose commits a command and returns what it answers (see each
+	// command). It may be called from any goroutine and blocks until the
+	// command is applied or ctx ends; after an error of ctx the command may
+	// still be applied.
+	Propose(ctx context.Context, command cluster.Command) (any, error)
+	// View is the state with every write that was acknowledged before the
+	// call. It fails with cluster.ErrNoLeader where that can't be proved.
+	View(ctx context.Context) (cluster.View, error)
+	// Stale is the state as this peer has it, perhaps behind. It doesn't block.
+	Stale() cluster.View
+}
+
+// ProgressSource knows how far running jobs have come.
+type ProgressSource interface {
+	// Progress is false for a job of which nothing is known. It must not
+	// block: it is called for every job of a list.
+	Progress(id job.ID) (job.Progress, bool)
+}
+
+// Sealer encrypts secrets under the cluster's key, so that the state, its log
+// and its snapshots hold none in the clear. The context is bound to the
+// ciphertext: what was sealed for one place can't be opened as another's.
+type Sealer interface {
+	Seal(plain []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
+}
+
+// Locations decides whether this cluster reads and writes at a location that
+// parses; what it refuses, it refuses in a sentence for the client. It must
+// not connect anywhere.
+type Locations interface {
+	CheckInput(storage.Location) error
+	CheckOutput(storage.Location) error
+}
+
+// ClusterInfo knows who is in the cluster.
+type ClusterInfo interface {
+	// ClusterStatus must not block.
+	ClusterStatus() ClusterStatus
+}
+
+// Config is what a Server is made of. State and Sealer are needed; every other
+// zero value means the default that its comment names.
+type Config struct {
+	State     State
+	Sealer    Sealer
+	Progress  ProgressSource // default: nothing is known
+	Locations Locations      // default: every location that parses
+	Cluster   ClusterInfo    // default: /api/v1/cluster/ says that nothing is known
+	// Ready says why jobs aren't taken now, nil when they are; it is asked by
+	// /readyz besides the state. Default: always ready.
+	Ready func(context.Context) error
+
+	Now     func() time.Time // default time.Now
+	Random  io.Reader        // cryptographic; default crypto/rand
+	Logger  *slog.Logger     // default: discards
+	Version string           // shown to whoever asks; default "dev"
+
+	// RequestTimeout is how long one request may take, streams excepted;
+	// default 15 s: above the cluster's longest election.
+	RequestTimeout time.Duration
+	// CreateRate is how many jobs an organisation may create per second over
+	// time, CreateBurst how many at once; default 100 and 1,000. More is
+	// answered by 429.
+	CreateRate  float64
+	CreateBurst int
+	// MaxStreams is how many event streams this peer serves; default 4,096,
+	// which takes some 100 MB.
+	MaxStreams int
+	// Heartbeat is the longest silence of an event stream; default 15 s, below
+	// the 30 to 60 s after which common proxies cut a silent connection.
+	Heartbeat time.Duration
+	// EventInterval is the shortest time between two looks at the state for
+	// streams, and so how late an event may be; default 200 ms.
+	EventInterval time.Duration
+	// ProgressInterval is how often progress is sent; default 1 s.
+	ProgressInterval time.Duration
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.State == nil || c.Sealer == nil {
+		return c, errors.New("the API needs a state and a sealer")
+	}
+	if c.Progress == nil {
+		c.Progress = noProgress{}
+	}
+	if c.Locations == nil {
+		c.Locations = anywhere{}
+	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&c.Version, "dev")
+	setDefault(&c.RequestTimeout, 15*time.Second)
+	setDefault(&c.CreateRate, 100)
+	setDefault(&c.CreateBurst, 1000)
+	setDefault(&c.MaxStreams, 4096)
+	setDefault(&c.Heartbeat, 15*time.Second)
+	setDefault(&c.EventInterval, 200*time.Millisecond)
+	setDefault(&c.ProgressInterval, time.Second)
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+type noProgress struct{}
+
+func (noProgress) Progress(job.ID) (job.Progress, bool) { return job.Progress{}, false }
+
+type anywhere struct{}
+
+func (anywhere) CheckInput(storage.Location) error  { return nil }
+func (anywhere) CheckOutput(storage.Location) error { return nil }
+
+// The contexts that secrets are sealed in; whoever opens them needs the same.
+const (
+	InputContext  = "job input"      // job.Spec.Input.Sealed
+	OutputContext = "job output"     // job.Spec.Output.Sealed
+	SecretContext = "webhook secret" // cluster.Webhook.Secret and PreviousSecret
+)
