@@ -86,8 +86,8 @@ func (l Location) s3Query(show func(name, value string) string) string {
 	add := func(name, value string) {
 		if value != "" {
 			value = show(name, value)
-			if value != redacted {
-				value = url.QueryEscape(value)
+			if name != "endpoint" && value != redacted {
+				value = url.QueryEscape(value) // an endpoint has nothing to escape
 			}
 			pairs = append(pairs, name+"="+value)
 		}

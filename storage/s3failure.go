@@ -49,7 +49,8 @@ func (d side) s3(ctx context.Context, name string, err error) error {
 		return job.Fail(d.denied, "%s: the bucket is in region %s; name it with ?region=….", name, printable(region))
 	case "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling", "ThrottlingException", "RequestTimeTooSkewed":
 		return &transient{failure: job.Fail(d.unreachable, "%s: the store answered %s.", name, detail), after: retryAfter(header)}
-	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccountProblem", "AllAccessDisabled":
+	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccountProblem", "AllAccessDisabled",
+		"XAdminUserNotFound": // versitygw's word, with a 404, for an unknown access key
 		return job.Fail(d.denied, "%s: the store answered %s.", name, detail)
 	}
 	if status == 0 {

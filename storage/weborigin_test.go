@@ -375,3 +375,11 @@ func TestEndOfContextIsNoFailure(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// servers are ways to serve body: by range, and whole.
+func servers(body []byte) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"ranged": func(w http.ResponseWriter, r *http.Request) { ranged(w, r, `"v1"`, body) },
+		"whole":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) },
+	}
+}
