@@ -155,6 +155,7 @@ type rawStream struct {
 	Start         loose            `json:"start_time"`
 	Duration      loose            `json:"duration"`
 	Frames        loose            `json:"nb_frames"`
+	DecodedFrames loose            `json:"nb_read_frames"`
 	BitRate       loose            `json:"bit_rate"`
 	Disposition   map[string]loose `json:"disposition"`
 	Tags          map[string]loose `json:"tags"`
@@ -223,7 +224,7 @@ func (s *rawStream) stream() Stream {
 		BFrames: s.BFrames.int(), RealRate: s.RealRate.rational(), AverageRate: s.AverageRate.rational(),
 		SampleRate: s.SampleRate.int(), Channels: s.Channels.int(), ChannelLayout: s.ChannelLayout.word(),
 		TimeBase: s.TimeBase.rational(), StartPTS: s.StartPTS.pointer(), Start: s.Start.seconds(), Duration: s.Duration.seconds(),
-		Frames: s.Frames.int64(), BitRate: s.BitRate.int64(),
+		Frames: s.Frames.int64(), DecodedFrames: s.DecodedFrames.int64(), BitRate: s.BitRate.int64(),
 		Default: disposition["default"], AttachedPicture: disposition["attached_pic"],
 		Disposition: disposition, Tags: cleanTags(s.Tags), SideData: sideData(s.SideData),
 	}

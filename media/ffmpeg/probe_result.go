@@ -60,6 +60,9 @@ type Stream struct {
 	Duration Time
 	Frames   int64 // as the container counts, 0 if it doesn't
 	BitRate  int64 // bits per second
+	// DecodedFrames is what decoding the whole stream gave, if that was asked
+	// for with "-count_frames".
+	DecodedFrames int64
 
 	Default         bool
 	AttachedPicture bool // a cover, not moving pictures

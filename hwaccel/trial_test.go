@@ -1,0 +1,123 @@
+package hwaccel
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"millrace/media/ffmpeg"
+)
+
+var testDevice = Device{ID: "cpu", Kind: CPU, Name: "test CPU", Driver: "amd64, 2 threads"}
+
+func write(t *testing.T, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func profile(t *testing.T, trials Trials, device Device) Profile {
+	t.Helper()
+	p, err := trials.Profile(t.Context(), device, Room{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestSoftwareEncodersWorkAndAreMeasuredInTheSandbox(t *testing.T) {
+	scratch := t.TempDir()
+	trials := Trials{Tools: tools(t), Scratch: scratch, Cache: filepath.Join(t.TempDir(), "profiles.json"), Sandbox: &ffmpeg.Sandbox{}}
+	p := profile(t, trials, testDevice)
+	features, err := tools(t).Features(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range p.Encoders {
+		if !features.Encoders[e.Encoder] {
+			continue
+		}
+		if !e.Works || e.Reason != "" || e.FramesPerSecond["360p"] <= 0 || e.FramesPerSecond["720p"] <= 0 || e.PixelsPerSecond() <= 0 {
+			t.Errorf("%+v", e)
+		}
+		t.Logf("%s: %v", e.Encoder, e.FramesPerSecond)
+	}
+	if !p.Works("libx264") || p.FFmpegBuild != tools(t).Build || p.Device.ID != "cpu" {
+		t.Errorf("got %+v", p)
+	}
+	if left, _ := os.ReadDir(scratch); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestEncoderThatDoesNotWorkSaysWhy(t *testing.T) {
+	for _, c := range []struct{ name, script, reason string }{
+		{"no driver", `echo '[h264_nvenc @ 0x55d0] [error] Cannot load libcuda.so.1' >&2; echo '[error] Error initializing output stream 0:0' >&2; exit 1`, "the NVIDIA driver's library libcuda can't be loaded"},
+		{"crash", `kill -SEGV $$`, "killed by SIGSEGV"},
+		{"some other error", `echo '[error] Something is odd' >&2; exit 187`, "exited with status 187: Something is odd"},
+		{"exits well and makes no file", `exit 0`, "No such file or directory"},
+		{"exits well with too few frames", `args=; for a; do [ "$a" = 60 ] && a=7; [ "$a" = 30 ] && a=7; args="$args '$a'"; done; eval exec $REAL $args`, "it made 7 of 60 frames"},
+		{"ignores keyframes", `args=; for a; do [ "$a" = 15 ] && a=20; a=$(echo "$a" | sed s/n_forced\\*15/n_forced*20/); args="$args '$a'"; done; eval exec $REAL $args`, "it put keyframes at frames [0 20 40] in place of [0 15 30 45]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := profile(t, Trials{Tools: wrapped(t, c.script), Scratch: t.TempDir()}, testDevice)
+			e, _ := p.Encoder("libx264")
+			if e.Works || !strings.Contains(e.Reason, c.reason) || len(e.FramesPerSecond) != 0 {
+				t.Errorf("got %+v, want a reason with %q", e, c.reason)
+			}
+		})
+	}
+}
+
+func TestProfileIsMeasuredAgainOnlyWhenItsKeyChanges(t *testing.T) {
+	count := filepath.Join(t.TempDir(), "count")
+	own := wrapped(t, `echo x >> `+count+`; echo '[error] no' >&2; exit 1`)
+	runs := func() int {
+		text, _ := os.ReadFile(count)
+		return strings.Count(string(text), "x")
+	}
+	trials := Trials{Tools: own, Scratch: t.TempDir(), Cache: filepath.Join(t.TempDir(), "profiles.json")}
+	profile(t, trials, testDevice)
+	first := runs()
+	profile(t, trials, testDevice)
+	if first == 0 || runs() != first {
+		t.Fatalf("%d encodes, then %d", first, runs())
+	}
+	newDriver := testDevice
+	newDriver.Driver = "another"
+	profile(t, trials, newDriver)
+	if runs() != 2*first {
+		t.Errorf("a new driver: %d encodes", runs())
+	}
+	own.Build = "another build"
+	profile(t, trials, testDevice)
+	if runs() != 3*first {
+		t.Errorf("a new build: %d encodes", runs())
+	}
+}
+
+func TestDamagedCacheIsMeasuredOverAndReplaced(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "profiles.json")
+	write(t, cache, []byte(`{"version":1,"profiles":{"x`))
+	trials := Trials{Tools: wrapped(t, `exit 1`), Scratch: t.TempDir(), Cache: cache}
+	profile(t, trials, testDevice)
+	if kept, err := readCache(cache); err != nil || len(kept) != 1 {
+		t.Errorf("got %v, %v", kept, err)
+	}
+}
+
+func TestCancelledTrialSaysNothingOfTheDevice(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cache := filepath.Join(t.TempDir(), "profiles.json")
+	_, err := Trials{Tools: tools(t), Scratch: t.TempDir(), Cache: cache}.Profile(ctx, testDevice, Room{Threads: 1})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if kept, _ := readCache(cache); len(kept) != 0 {
+		t.Errorf("kept %v", kept)
+	}
+}
