@@ -162,3 +162,6 @@ func (b *bucketOutput) delete(ctx context.Context, name string) error {
 		return err
 	})
 }
+
+// removeBase has nothing to do: a prefix without objects doesn't exist.
+func (b *bucketOutput) removeBase() error { return nil }

@@ -63,7 +63,8 @@ func (d side) transport(ctx context.Context, name string, err error) error {
 	case errors.As(err, &passing), errors.As(err, &failure):
 		return err
 	case errors.As(err, &blocked):
-		return job.Fail(d.disallowed, "%s: %s.", name, blocked)
+		// Without the address: users don't learn what the operator's names resolve to.
+		return job.Fail(d.disallowed, "%s: its address is not allowed: %s.", name, blocked.Reason)
 	case errors.As(err, &redirect):
 		return job.Fail(d.disallowed, "%s: %s.", name, redirect)
 	case errors.As(err, &dns) && dns.IsNotFound:

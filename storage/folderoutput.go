@@ -250,14 +250,28 @@ func (f *folderOutput) delete(ctx context.Context, name string) error {
 	if err := root.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return f.failure(err)
 	}
-	// Folders that have become empty go, up to the output path itself; a
-	// folder with something in it refuses.
-	for folder := path.Dir(full); folder == f.base || strings.HasPrefix(folder, f.base+"/"); folder = path.Dir(folder) {
+	// Folders that have become empty go, but not the output path itself, which
+	// the operator may have made with care; one with something in it refuses.
+	for folder := path.Dir(full); strings.HasPrefix(folder, f.base+"/"); folder = path.Dir(folder) {
 		if root.Remove(folder) != nil {
 			break
 		}
 	}
 	return nil
+}
+
+// removeBase removes the output path's folder if nothing is in it.
+func (f *folderOutput) removeBase() error {
+	root, full, err := f.open("")
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // holds nothing unwritten
+	err = root.Remove(full)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		return nil
+	}
+	return f.failure(err)
 }
 
 func (f *folderOutput) abort(ctx context.Context) error {

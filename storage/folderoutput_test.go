@@ -164,6 +164,14 @@ func exercise(t *testing.T, out *Output) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := out.Put(ctx, "a/b/c", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := out.DeletePrefix(ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if names := listNames(t, out, ""); len(names) != 0 {
 		t.Errorf("at the end there is %v", names)
 	}

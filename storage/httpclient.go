@@ -18,6 +18,7 @@ type HTTPOptions struct {
 	MaxRedirects   int            // followed; default 0: a redirect is returned as the response
 	MaxConnections int            // per host; default 64
 	RootCAs        *x509.CertPool // default the system's
+	Resolver       *net.Resolver  // default the system's
 }
 
 // RedirectError is a redirect that was not followed.
@@ -37,7 +38,11 @@ func NewHTTPClient(rules DialRules, options HTTPOptions) *http.Client {
 }
 
 func newDialer(options HTTPOptions) *net.Dialer {
-	return &net.Dialer{Timeout: orDefault(options.ConnectTimeout, 10*time.Second), KeepAlive: 15 * time.Second}
+	return &net.Dialer{
+		Timeout:   orDefault(options.ConnectTimeout, 10*time.Second),
+		KeepAlive: 15 * time.Second,
+		Resolver:  options.Resolver,
+	}
 }
 
 func newClient(dialer *net.Dialer, options HTTPOptions) *http.Client {

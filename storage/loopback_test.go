@@ -183,9 +183,9 @@ func TestReleaseEndsReadsThatHang(t *testing.T) {
 
 func TestFFprobeReadsAnIndexAtTheEndThroughTheLoopback(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tail.mp4")
-	make := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=8",
+	encode := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=8",
 		"-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", path)
-	if words, err := make.CombinedOutput(); err != nil {
+	if words, err := encode.CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v\n%s", err, words)
 	}
 	body, err := os.ReadFile(path)

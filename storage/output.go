@@ -38,6 +38,7 @@ type outputStore interface {
 	get(ctx context.Context, name string) (io.ReadCloser, error)
 	list(ctx context.Context, prefix string) iter.Seq2[job.Object, error]
 	delete(ctx context.Context, name string) error
+	removeBase() error // if it's empty
 	abort(ctx context.Context) error
 	url(name string) string
 }
@@ -149,7 +150,7 @@ func (o *Output) Delete(ctx context.Context, names ...string) error {
 
 // DeletePrefix removes every object whose name starts with prefix, "" for
 // everything under the output path, whoever wrote it. Folders that it empties
-// go too.
+// go too, with "" also the output path itself.
 func (o *Output) DeletePrefix(ctx context.Context, prefix string) error {
 	var names []string
 	for object, err := range o.List(ctx, prefix) {
@@ -158,7 +159,10 @@ func (o *Output) DeletePrefix(ctx context.Context, prefix string) error {
 		}
 		names = append(names, object.Name)
 	}
-	return o.Delete(ctx, names...)
+	if err := o.Delete(ctx, names...); err != nil || prefix != "" {
+		return err
+	}
+	return o.at.removeBase()
 }
 
 // AbortUploads removes what uploads that never ended left under the output

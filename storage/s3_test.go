@@ -176,11 +176,11 @@ func TestConnectionCutInAnUploadOfPartsIsRetried(t *testing.T) {
 }
 
 func TestLostAnswerToTheLastRequestOfAnUploadIsSuccess(t *testing.T) {
-	real := startGateway(t)
+	behind := startGateway(t)
 	var lost atomic.Bool
-	gateway := faulty(t, real, func(_ http.ResponseWriter, r *http.Request) bool {
+	gateway := faulty(t, behind, func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && lost.CompareAndSwap(false, true) {
-			target, _ := url.Parse(real.Endpoint)
+			target, _ := url.Parse(behind.Endpoint)
 			again := r.Clone(r.Context())
 			again.RequestURI, again.URL.Scheme, again.URL.Host = "", target.Scheme, target.Host
 			response, err := http.DefaultTransport.RoundTrip(again)

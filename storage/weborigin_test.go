@@ -298,6 +298,19 @@ func TestStalledSourceIsNamed(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		},
+		"a byte now and then": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "500000")
+			for tick := time.NewTicker(5 * time.Millisecond); ; {
+				_, _ = w.Write([]byte("x"))
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-tick.C:
+				case <-r.Context().Done():
+					tick.Stop()
+					return
+				}
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) { wantCode(t, openError(t, newStore(t, quick), serve(t, handler)), job.InputTimeout) })
 	}
