@@ -6,12 +6,25 @@ var (
 	// ErrNotFound is the answer for what doesn't exist and for what belongs to
 	// another organisation: the two can't be told apart.
 	ErrNotFound = errors.New("not found")
+	// ErrExists: something else has this ID already.
+	ErrExists = errors.New("this id is taken")
 	// ErrIdempotencyConflict: the idempotency key was used for another request.
 	ErrIdempotencyConflict = errors.New("this idempotency key was used for another request")
-	// ErrOutputInUse: another unfinished job writes to the same output path.
+	// ErrOutputInUse: another unfinished job writes to the same output path. A
+	// cancelled job is unfinished until its cleanup task is through.
 	ErrOutputInUse = errors.New("another unfinished job writes to this output path")
 	// ErrNoLeader: no leader is known or it can't reach a quorum; try again later.
 	ErrNoLeader = errors.New("the cluster has no leader now")
+	// ErrNotLeader: another peer leads; ask that one (see Status).
+	ErrNotLeader = errors.New("another peer leads the cluster")
 	// ErrClosed: this peer is shutting down.
 	ErrClosed = errors.New("this peer is shutting down")
+	// ErrHalted: this peer met a log entry that it can't apply (from a newer
+	// version, or damaged) and stopped rather than let its state diverge.
+	ErrHalted = errors.New("this peer can't apply the log and has stopped")
+	// ErrLocked: another process uses the data folder.
+	ErrLocked = errors.New("the data folder is in use")
+	// ErrDamaged: the data folder lacks what it once held; starting from it
+	// could lose acknowledged jobs or split the cluster.
+	ErrDamaged = errors.New("the data folder is damaged")
 )

@@ -1,0 +1,49 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+)
+
+func (c CreateOrganisation) apply(t *tx) (any, error) {
+	if c.Organisation.ID == "" {
+		return nil, errors.New("create an organisation without an id")
+	}
+	if t.requireOrganisation(c.Organisation.ID) != nil {
+		t.put(tableOrganisations, &c.Organisation)
+	}
+	return nil, nil
+}
+
+func (c CreateKey) apply(t *tx) (any, error) {
+	if err := t.requireOrganisation(c.Key.Org); err != nil {
+		return nil, err
+	}
+	if c.Key.ID == "" || len(c.Key.SHA256) == 0 {
+		return nil, errors.New("create a key without an id or a hash")
+	}
+	if old, ok := first[*Key](t.txn, tableKeys, indexID, []byte(c.Key.ID)); ok {
+		if old.Org != c.Key.Org {
+			return nil, fmt.Errorf("key %s: %w", c.Key.ID, ErrExists)
+		}
+		return nil, nil
+	}
+	if _, ok := first[*Key](t.txn, tableKeys, indexHash, c.Key.SHA256); ok {
+		return nil, fmt.Errorf("a key with the text of key %s: %w", c.Key.ID, ErrExists)
+	}
+	t.put(tableKeys, &c.Key)
+	return nil, nil
+}
+
+func (c RevokeKey) apply(t *tx) (any, error) {
+	old, ok := first[*Key](t.txn, tableKeys, indexID, []byte(c.ID))
+	if !ok || old.Org != c.Org {
+		return nil, fmt.Errorf("key %s: %w", c.ID, ErrNotFound)
+	}
+	if old.Revoked.IsZero() {
+		revoked := *old
+		revoked.Revoked = c.At
+		t.put(tableKeys, &revoked)
+	}
+	return nil, nil
+}

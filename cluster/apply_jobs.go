@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"fmt"
+
+	"millrace/job"
+)
+
+func (c CreateJob) apply(t *tx) (any, error) {
+	if err := t.requireOrganisation(c.Org); err != nil {
+		return nil, err
+	}
+	if c.IdempotencyKey != "" {
+		if earlier, ok := first[*idempotencyRow](t.txn, tableIdempotency, indexID, idempotencyKey(c.Org, c.IdempotencyKey)); ok &&
+			c.At.Sub(earlier.At) < IdempotencyWindow {
+			if earlier.RequestHash != c.RequestHash {
+				return nil, ErrIdempotencyConflict
+			}
+			row, err := t.jobOf(c.Org, earlier.Job)
+			if err != nil {
+				return nil, err
+			}
+			return row.Job, nil
+		}
+	}
+	if row, ok := t.record(c.ID); ok {
+		// The same command again: a proposer that never heard the first answer.
+		if row.Job.Org == c.Org && row.Job.Created.Equal(c.At) {
+			return row.Job, nil
+		}
+		return nil, fmt.Errorf("job %s: %w", c.ID, ErrExists)
+	}
+	if err := t.outputFree(c.Spec.Output, c.ID); err != nil {
+		return nil, err
+	}
+	created := t.change(nil, job.New(c.ID, c.Org, c.Spec, c.At))
+	if c.IdempotencyKey != "" {
+		t.put(tableIdempotency, &idempotencyRow{
+			Org: c.Org, Key: c.IdempotencyKey, RequestHash: c.RequestHash, Job: c.ID, At: c.At,
+		})
+	}
+	return created, nil
+}
+
+func (c StartAttempts) apply(t *tx) (any, error) {
+	started := []job.Ref{}
+	for _, a := range c.Assignments {
+		row, ok := t.record(a.Job)
+		if !ok {
+			continue
+		}
+		change, err := row.Start(a.Assignment, c.At)
+		if err != nil {
+			continue // out of date
+		}
+		t.change(row, change)
+		started = append(started, job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt})
+	}
+	return started, nil
+}
+
+func (c PlanJob) apply(t *tx) (any, error) {
+	row, err := t.reported(c.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Plan.Timeline.Validate(); err != nil {
+		return nil, fmt.Errorf("plan job %s: %w", c.Ref.Job, err)
+	}
+	change, err := row.Adopt(c.Ref, c.Plan, c.Tasks, c.At)
+	if err != nil {
+		return nil, err
+	}
+	t.change(row, change)
+	return nil, nil
+}
+
+func (c FinishTask) apply(t *tx) (any, error) {
+	row, err := t.reported(c.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if task := row.Task(c.Ref.Task); task != nil && task.Kind == job.InspectTask && task.State == job.TaskRunning {
+		return nil, fmt.Errorf("finish %s without its plan, which PlanJob brings: %w", c.Ref, job.ErrTransition)
+	}
+	change, err := row.Finish(c.Ref, c.Result, c.At)
+	if err != nil {
+		return nil, err
+	}
+	t.change(row, change)
+	return nil, nil
+}
+
+func (c FailTask) apply(t *tx) (any, error) {
+	row, err := t.reported(c.Ref)
+	if err != nil {
+		return nil, err
+	}
+	change, err := row.Fail(c.Ref, c.Failure, c.LastWords, c.Redo, c.At)
+	if err != nil {
+		return nil, err
+	}
+	t.change(row, change)
+	return nil, nil
+}
+
+func (c LoseAttempts) apply(t *tx) (any, error) {
+	if c.Outcome != job.OutcomeLost && c.Outcome != job.OutcomeStopped {
+		return nil, fmt.Errorf("lose attempts as %q: only %s and %s are known", c.Outcome, job.OutcomeLost, job.OutcomeStopped)
+	}
+	for _, ref := range c.Refs {
+		row, ok := t.record(ref.Job)
+		if !ok {
+			continue
+		}
+		change, err := row.Lose(ref, c.Outcome, c.Reason, c.At)
+		if err != nil {
+			continue // out of date
+		}
+		t.change(row, change)
+	}
+	return nil, nil
+}
+
+// reported finds the job that a report is of. One that is forgotten has no
+// attempt that could hold anything.
+func (t *tx) reported(ref job.Ref) (*jobRow, error) {
+	row, ok := t.record(ref.Job)
+	if !ok {
+		return nil, fmt.Errorf("report of %s: %w", ref, job.ErrFenced)
+	}
+	return row, nil
+}
+
+func (c CancelJob) apply(t *tx) (any, error) {
+	row, err := t.jobOf(c.Org, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	change, err := row.Cancel(c.At)
+	if err != nil {
+		return nil, err
+	}
+	return t.change(row, change), nil
+}
+
+func (c RetryJob) apply(t *tx) (any, error) {
+	row, err := t.jobOf(c.Org, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	change, err := row.Retry(c.Resolutions, c.At)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.outputFree(row.Job.Spec.Output, c.ID); err != nil {
+		return nil, err
+	}
+	return t.change(row, change), nil
+}

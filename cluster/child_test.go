@@ -1,0 +1,3 @@
+package cluster
+
+func child(string) int { return 0 }

@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
+	"github.com/hashicorp/raft"
+)
+
+// machine is the state machine: it applies committed commands to the state,
+// the same way on every peer. Raft calls it from one goroutine; views are
+// taken from any.
+type machine struct {
+	db      atomic.Pointer[memdb.MemDB] // replaced as a whole by Restore
+	current atomic.Pointer[view]
+
+	halt     sync.Once
+	halted   chan struct{} // closed when an entry can't be applied
+	haltedBy error         // set before halted is closed
+}
+
+// answer is what the machine tells the proposer of a command.
+type answer struct {
+	value any
+	err   error
+}
+
+func newMachine() *machine {
+	m := &machine{halted: make(chan struct{})}
+	m.load(newDB(), 0)
+	return m
+}
+
+func newDB() *memdb.MemDB {
+	db, err := memdb.NewMemDB(schema)
+	if err != nil {
+		panic(err) // the schema is a constant
+	}
+	return db
+}
+
+// load puts a state in the place of the present one.
+func (m *machine) load(db *memdb.MemDB, index uint64) {
+	m.db.Store(db)
+	m.publish(index)
+}
+
+// publish makes the state as it is now the one that is read, and wakes whoever
+// waits for a change of the one before.
+func (m *machine) publish(index uint64) {
+	before := m.current.Swap(&view{db: m.db.Load().Snapshot(), index: index, changed: make(chan struct{})})
+	if before != nil {
+		close(before.changed)
+	}
+}
+
+// Apply implements raft.FSM.
+func (m *machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{entry})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. A batch is one transaction: readers
+// see all of it or nothing, and copied index nodes are shared by its commands.
+func (m *machine) ApplyBatch(entries []*raft.Log) []any {
+	answers := make([]any, len(entries))
+	txn := m.db.Load().Txn(true)
+	var applied uint64
+	for i, entry := range entries {
+		if entry.Type != raft.LogCommand {
+			continue
+		}
+		value, err := m.apply(txn, entry)
+		answers[i] = answer{value, err}
+		if m.haltError() != nil {
+			continue
+		}
+		applied = entry.Index
+	}
+	if applied == 0 {
+		txn.Abort()
+		return answers
+	}
+	txn.Commit()
+	m.publish(applied)
+	return answers
+}
+
+// apply runs one command. After an entry that can't be applied nothing is ever
+// applied again: whatever came next would build on a state that no other peer has.
+func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (any, error) {
+	if err := m.haltError(); err != nil {
+		return nil, err
+	}
+	command, err := decodeCommand(entry)
+	if err != nil {
+		return nil, m.stop(err)
+	}
+	t := &tx{txn: txn, index: entry.Index}
+	value, err := command.apply(t)
+	switch {
+	case t.err != nil:
+		return nil, m.stop(fmt.Errorf("apply command %s at %d: %w", command.Name(), entry.Index, t.err))
+	case err != nil && t.wrote:
+		return nil, m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", command.Name(), entry.Index, err))
+	}
+	return value, err
+}
+
+// stop halts the machine for good.
+func (m *machine) stop(cause error) error {
+	m.halt.Do(func() {
+		m.haltedBy = fmt.Errorf("%w: %w", ErrHalted, cause)
+		close(m.halted)
+	})
+	return m.haltedBy
+}
+
+// haltError is why the machine has stopped, nil while it hasn't.
+func (m *machine) haltError() error {
+	select {
+	case <-m.halted:
+		return m.haltedBy
+	default:
+		return nil
+	}
+}

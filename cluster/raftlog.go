@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+const (
+	// logSegmentBytes is the size of the log's files, which are allocated whole:
+	// small enough for a small disk, large enough to be rare to change.
+	logSegmentBytes = 16 << 20
+	// snapshotsKept is the latest and the one before it: see checkComplete.
+	snapshotsKept = 2
+)
+
+// raftDisk is what raft keeps on disk: the log with the peer's vote and term,
+// and the snapshots that stand for the log's beginning.
+type raftDisk struct {
+	log       *wal.WAL
+	meta      *metadb.BoltMetaDB // the log's, which closing the log leaves open
+	snapshots *raft.FileSnapshotStore
+}
+
+func openRaftDisk(dataDir string, logger *raftLogger) (*raftDisk, error) {
+	folder := filepath.Join(dataDir, raftFolder)
+	logFolder := filepath.Join(folder, raftLogFolder)
+	if err := os.MkdirAll(logFolder, 0o700); err != nil {
+		return nil, fmt.Errorf("make the log's folder: %w", err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(folder, snapshotsKept, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshots: %w", err)
+	}
+	meta := &metadb.BoltMetaDB{}
+	log, err := wal.Open(logFolder, wal.WithLogger(logger), wal.WithSegmentSize(logSegmentBytes), wal.WithMetaStore(meta))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the log in %s: %w: %w", logFolder, ErrDamaged, err), meta.Close())
+	}
+	return &raftDisk{log: log, meta: meta, snapshots: snapshots}, nil
+}
+
+func (d *raftDisk) Close() error { return errors.Join(d.log.Close(), d.meta.Close()) }
+
+// empty says whether nothing was ever agreed on here.
+func (d *raftDisk) empty() (bool, error) {
+	used, err := raft.HasExistingState(d.log, d.log, d.snapshots)
+	if err != nil {
+		return false, fmt.Errorf("look for an earlier state: %w", err)
+	}
+	return !used, nil
+}
+
+// checkComplete makes sure that a readable snapshot and the log together hold
+// every entry. Raft falls back to an older snapshot when the latest is damaged,
+// which is safe exactly if the log goes on where that one ends.
+func (d *raftDisk) checkComplete(logger *raftLogger) error {
+	first, err := d.log.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the log: %w: %w", ErrDamaged, err)
+	}
+	kept, err := d.snapshots.List() // newest first
+	if err != nil {
+		return fmt.Errorf("list the snapshots: %w", err)
+	}
+	var reached uint64
+	for _, meta := range kept {
+		if err := d.readable(meta.ID); err != nil {
+			logger.Error("a snapshot is damaged and not used", "snapshot", meta.ID, "error", err)
+			continue
+		}
+		reached = meta.Index
+		break
+	}
+	switch {
+	case first > reached+1:
+		return fmt.Errorf("%w: the log begins at entry %d and no readable snapshot has those before it (the latest ends at %d): restore a backup, or remove the data folder and let the peer join anew", ErrDamaged, first, reached)
+	case first == 0 && reached == 0 && len(kept) > 0:
+		return fmt.Errorf("%w: no snapshot is readable and the log is empty", ErrDamaged)
+	}
+	return nil
+}
+
+// readable checks a snapshot as a whole.
+func (d *raftDisk) readable(id string) error {
+	_, source, err := d.snapshots.Open(id) // reads it all against its checksum
+	if err != nil {
+		return err
+	}
+	return source.Close()
+}

@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/go-memdb"
+
+	"millrace/job"
+)
+
+// view implements View on an immutable snapshot of the tables.
+type view struct {
+	db      *memdb.MemDB
+	index   uint64
+	changed chan struct{}
+}
+
+var _ View = (*view)(nil)
+
+func (v *view) txn() *memdb.Txn { return v.db.Txn(false) }
+
+func (v *view) Index() uint64 { return v.index }
+
+func (v *view) Changed() <-chan struct{} { return v.changed }
+
+func (v *view) Organisation(id string) (*Organisation, bool) {
+	return first[*Organisation](v.txn(), tableOrganisations, indexID, []byte(id))
+}
+
+func (v *view) KeyByHash(sha256 []byte) (*Key, bool) {
+	return first[*Key](v.txn(), tableKeys, indexHash, sha256)
+}
+
+func (v *view) Keys(org string) []*Key {
+	return slices.Collect(scan[*Key](v.txn(), tableKeys, indexOrg, part(nil, org)))
+}
+
+func (v *view) Job(org string, id job.ID) (*job.Job, bool) {
+	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, []byte(id))
+	if !ok || row.Job.Org != org {
+		return nil, false
+	}
+	return row.Job, true
+}
+
+func (v *view) Record(id job.ID) (job.Record, bool) {
+	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, []byte(id))
+	if !ok {
+		return job.Record{}, false
+	}
+	return row.Record, true
+}
+
+func (v *view) Jobs(org string) iter.Seq[*job.Job] {
+	return func(yield func(*job.Job) bool) {
+		for row := range scan[*jobRow](v.txn(), tableJobs, indexOrg, part(nil, org)) {
+			if !yield(row.Job) {
+				return
+			}
+		}
+	}
+}
+
+func (v *view) Unsettled() iter.Seq[job.Record] {
+	return func(yield func(job.Record) bool) {
+		for row := range scan[*jobRow](v.txn(), tableJobs, indexUnsettled, nil) {
+			if !yield(row.Record) {
+				return
+			}
+		}
+	}
+}
+
+func (v *view) Webhook(org, id string) (*Webhook, bool) {
+	return first[*Webhook](v.txn(), tableWebhooks, indexID, webhookKey(org, id))
+}
+
+func (v *view) Webhooks(org string) []*Webhook {
+	return slices.Collect(scan[*Webhook](v.txn(), tableWebhooks, indexOrg, part(nil, org)))
+}
+
+func (v *view) Outbox() iter.Seq[*Event] {
+	return scan[*Event](v.txn(), tableEvents, indexOutbox, nil)
+}
+
+func (v *view) Deliveries(org, webhook string) iter.Seq[*Event] {
+	return scan[*Event](v.txn(), tableEvents, indexWebhook, webhookKey(org, webhook))
+}
+
+func (v *view) Counts() map[job.Status]int {
+	counts := make(map[job.Status]int, len(job.Statuses))
+	for _, status := range job.Statuses {
+		counts[status] = 0
+	}
+	maps.Copy(counts, (&tx{txn: v.txn()}).meta().Jobs)
+	return counts
+}

@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"millrace/job"
+)
+
+// The tables of the state. A job and its tasks are one row: they change
+// together, are read together, and are forgotten together.
+const (
+	tableOrganisations = "organisations"
+	tableKeys          = "keys"
+	tableJobs          = "jobs"
+	tableWebhooks      = "webhooks"
+	tableEvents        = "events"
+	tableIdempotency   = "idempotency"
+	tableMeta          = "meta"
+)
+
+// The indexes besides each table's "id".
+const (
+	indexID        = "id"
+	indexHash      = "hash"      // keys that aren't revoked, by the SHA-256 of their text
+	indexOrg       = "org"       // an organisation's rows in the order they are listed
+	indexUnsettled = "unsettled" // jobs that a leader looks at, oldest first
+	indexSettled   = "settled"   // the others, the longest ended first
+	indexOutput    = "output"    // unsettled jobs by their normalised output path
+	indexOutbox    = "outbox"    // events that aren't done, by number
+	indexWebhook   = "webhook"   // a webhook's events, newest first
+	indexJob       = "job"       // idempotency keys by their job
+	indexAge       = "age"       // idempotency keys, oldest first
+)
+
+// jobRow is a job with its tasks by ID. Rows are immutable.
+type jobRow struct {
+	job.Record
+	unsettled bool // derived: see newJobRow
+}
+
+// idempotencyRow is what an idempotency key stands for.
+type idempotencyRow struct {
+	Org         string    `json:"org"`
+	Key         string    `json:"key"`
+	RequestHash string    `json:"request_hash"`
+	Job         job.ID    `json:"job"`
+	At          time.Time `json:"at"`
+}
+
+// metaRow is the one row of the meta table.
+type metaRow struct {
+	// LastEvent is the number of the latest event.
+	LastEvent uint64
+	// Jobs counts the jobs in each status; derived.
+	Jobs map[job.Status]int
+}
+
+// newJobRow derives what the indexes need.
+func newJobRow(record job.Record) *jobRow {
+	row := &jobRow{Record: record, unsettled: !record.Job.Status.Terminal()}
+	for _, task := range record.Tasks {
+		if task.Held() || task.Kind == job.CleanupTask && task.State == job.TaskWaiting {
+			row.unsettled = true
+		}
+	}
+	return row
+}
+
+// schema describes the tables. Every index value ends in the row's ID, so all
+// are unique; an index whose key function says false leaves the row out.
+var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
+	tableOrganisations: table(tableOrganisations,
+		index(indexID, func(o *Organisation) ([]byte, bool) { return []byte(o.ID), true }),
+	),
+	tableKeys: table(tableKeys,
+		index(indexID, func(k *Key) ([]byte, bool) { return []byte(k.ID), true }),
+		index(indexHash, func(k *Key) ([]byte, bool) { return k.SHA256, k.Revoked.IsZero() }),
+		index(indexOrg, func(k *Key) ([]byte, bool) { return append(timeKey(part(nil, k.Org), k.Created), k.ID...), true }),
+	),
+	tableJobs: table(tableJobs,
+		index(indexID, func(r *jobRow) ([]byte, bool) { return []byte(r.Job.ID), true }),
+		index(indexOrg, func(r *jobRow) ([]byte, bool) {
+			return append(newestFirst(part(nil, r.Job.Org), r.Job.Created), r.Job.ID...), true
+		}),
+		index(indexUnsettled, func(r *jobRow) ([]byte, bool) {
+			return append(timeKey(nil, r.Job.Created), r.Job.ID...), r.unsettled
+		}),
+		index(indexSettled, func(r *jobRow) ([]byte, bool) {
+			return append(timeKey(nil, r.Job.Ended), r.Job.ID...), !r.unsettled
+		}),
+		index(indexOutput, func(r *jobRow) ([]byte, bool) {
+			return append(part(nil, outputKey(r.Job.Spec.Output)), r.Job.ID...), r.unsettled
+		}),
+	),
+	tableWebhooks: table(tableWebhooks,
+		index(indexID, func(w *Webhook) ([]byte, bool) { return webhookKey(w.Org, w.ID), true }),
+		index(indexOrg, func(w *Webhook) ([]byte, bool) { return append(timeKey(part(nil, w.Org), w.Created), w.ID...), true }),
+	),
+	tableEvents: table(tableEvents,
+		index(indexID, func(e *Event) ([]byte, bool) { return number(nil, e.Number), true }),
+		index(indexOutbox, func(e *Event) ([]byte, bool) { return number(nil, e.Number), !e.Done }),
+		index(indexWebhook, func(e *Event) ([]byte, bool) { return number(webhookKey(e.Org, e.Webhook), ^e.Number), true }),
+	),
+	tableIdempotency: table(tableIdempotency,
+		index(indexID, func(r *idempotencyRow) ([]byte, bool) { return idempotencyKey(r.Org, r.Key), true }),
+		index(indexJob, func(r *idempotencyRow) ([]byte, bool) {
+			return append(part(nil, string(r.Job)), idempotencyKey(r.Org, r.Key)...), true
+		}),
+		index(indexAge, func(r *idempotencyRow) ([]byte, bool) {
+			return append(timeKey(nil, r.At), idempotencyKey(r.Org, r.Key)...), true
+		}),
+	),
+	tableMeta: table(tableMeta,
+		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),
+	),
+}}
+
+func table(name string, indexes ...*memdb.IndexSchema) *memdb.TableSchema {
+	schema := &memdb.TableSchema{Name: name, Indexes: make(map[string]*memdb.IndexSchema, len(indexes))}
+	for _, index := range indexes {
+		schema.Indexes[index.Name] = index
+	}
+	return schema
+}
+
+func index[Row any](name string, key func(Row) ([]byte, bool)) *memdb.IndexSchema {
+	return &memdb.IndexSchema{Name: name, Unique: true, AllowMissing: name != indexID, Indexer: keyIndex[Row]{key}}
+}
+
+// keyIndex indexes rows by a key function. Queries pass the key, or its
+// beginning, ready-made: Get then lists the rows whose keys begin with it.
+type keyIndex[Row any] struct {
+	key func(Row) ([]byte, bool)
+}
+
+// FromObject implements memdb.SingleIndexer.
+func (i keyIndex[Row]) FromObject(raw any) (bool, []byte, error) {
+	row, ok := raw.(Row)
+	if !ok {
+		return false, nil, fmt.Errorf("index a %T as a %T", raw, row)
+	}
+	key, indexed := i.key(row)
+	return indexed, key, nil
+}
+
+// FromArgs implements memdb.Indexer.
+func (i keyIndex[Row]) FromArgs(args ...any) ([]byte, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("look up by %d keys", len(args))
+	}
+	key, ok := args[0].([]byte)
+	if !ok {
+		return nil, fmt.Errorf("look up by a %T", args[0])
+	}
+	return key, nil
+}
+
+// part appends text with its length before it, so that no text can run into
+// what follows, whatever characters it has.
+func part(key []byte, text string) []byte {
+	return append(binary.AppendUvarint(key, uint64(len(text))), text...)
+}
+
+func number(key []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(key, n) }
+
+// timeKey appends a moment so that keys sort by it: seconds with the sign bit
+// turned (the zero time lies before 1970), then nanoseconds.
+func timeKey(key []byte, at time.Time) []byte {
+	key = binary.BigEndian.AppendUint64(key, uint64(at.Unix())^1<<63)
+	return binary.BigEndian.AppendUint32(key, uint32(at.Nanosecond()))
+}
+
+// newestFirst appends a moment so that keys sort against it.
+func newestFirst(key []byte, at time.Time) []byte {
+	start := len(key)
+	key = timeKey(key, at)
+	for i := start; i < len(key); i++ {
+		key[i] = ^key[i]
+	}
+	return key
+}
+
+func webhookKey(org, id string) []byte { return part(part(nil, org), id) }
+
+func idempotencyKey(org, key string) []byte { return part(part(nil, org), key) }

@@ -1,0 +1,202 @@
+package cluster
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/hashicorp/go-memdb"
+
+	"millrace/job"
+)
+
+// tx is one command's hold on the state: reads see what the batch's earlier
+// commands wrote. Write errors are bugs (a row of the wrong type); they are
+// kept and stop the machine after the command.
+type tx struct {
+	txn   *memdb.Txn
+	index uint64 // raft index of the command
+	wrote bool
+	err   error
+}
+
+func (t *tx) put(table string, row any) {
+	t.wrote = true
+	if err := t.txn.Insert(table, row); err != nil && t.err == nil {
+		t.err = fmt.Errorf("write a row of %s: %w", table, err)
+	}
+}
+
+func (t *tx) remove(table string, row any) {
+	t.wrote = true
+	if err := t.txn.Delete(table, row); err != nil && t.err == nil {
+		t.err = fmt.Errorf("delete a row of %s: %w", table, err)
+	}
+}
+
+// first finds the row with exactly this key, the zero Row if there is none.
+func first[Row any](txn *memdb.Txn, table, index string, key []byte) (Row, bool) {
+	raw, err := txn.First(table, index, key)
+	if err != nil {
+		panic(err) // only for a table or index that the schema doesn't have
+	}
+	row, ok := raw.(Row)
+	return row, ok
+}
+
+// scan lists the rows whose keys begin with prefix, in the index's order. The
+// table must not be changed meanwhile: collect first.
+func scan[Row any](txn *memdb.Txn, table, index string, prefix []byte) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		rows, err := txn.Get(table, index, prefix)
+		if err != nil {
+			panic(err) // only for a table or index that the schema doesn't have
+		}
+		for raw := rows.Next(); raw != nil; raw = rows.Next() {
+			if !yield(raw.(Row)) {
+				return
+			}
+		}
+	}
+}
+
+// scanFirst collects the first rows of an index: at most limit.
+func scanFirst[Row any](txn *memdb.Txn, table, index string, limit int, wanted func(Row) bool) []Row {
+	var rows []Row
+	for row := range scan[Row](txn, table, index, nil) {
+		if len(rows) == limit || !wanted(row) {
+			break
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (t *tx) requireOrganisation(id string) error {
+	if _, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(id)); !ok {
+		return fmt.Errorf("organisation %q: %w", id, ErrNotFound)
+	}
+	return nil
+}
+
+func (t *tx) record(id job.ID) (*jobRow, bool) {
+	return first[*jobRow](t.txn, tableJobs, indexID, []byte(id))
+}
+
+// jobOf finds a job of an organisation.
+func (t *tx) jobOf(org string, id job.ID) (*jobRow, error) {
+	row, ok := t.record(id)
+	if !ok || row.Job.Org != org {
+		return nil, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	return row, nil
+}
+
+// outputFree says whether no unsettled job but except writes to the output.
+func (t *tx) outputFree(output job.Location, except job.ID) error {
+	for row := range scan[*jobRow](t.txn, tableJobs, indexOutput, part(nil, outputKey(output))) {
+		if row.Job.ID != except {
+			return ErrOutputInUse
+		}
+	}
+	return nil
+}
+
+func (t *tx) meta() metaRow {
+	if row, ok := first[*metaRow](t.txn, tableMeta, indexID, []byte{0}); ok {
+		return *row
+	}
+	return metaRow{}
+}
+
+// change stores what a command did to a job, and with a new status the events
+// that tell of it. old is nil for a new job.
+func (t *tx) change(old *jobRow, change job.Change) *job.Job {
+	changed := change.Job
+	if changed == nil {
+		copied := *old.Job
+		changed = &copied
+	}
+	changed.Revision = t.index
+	var tasks []*job.Task
+	if old != nil {
+		tasks = old.Tasks
+	}
+	t.put(tableJobs, newJobRow(job.Record{Job: changed, Tasks: mergeTasks(tasks, change)}))
+	switch {
+	case old == nil:
+		t.count("", changed.Status)
+	case old.Job.Status != changed.Status:
+		t.count(old.Job.Status, changed.Status)
+		t.announce(changed)
+	}
+	return changed
+}
+
+// mergeTasks puts a change's tasks in the place of those with the same ID.
+func mergeTasks(old []*job.Task, change job.Change) []*job.Task {
+	tasks := slices.Clone(old)
+	for _, task := range change.Tasks {
+		if i, found := slices.BinarySearchFunc(tasks, task.ID, compareTask); found {
+			tasks[i] = task
+		} else {
+			tasks = slices.Insert(tasks, i, task)
+		}
+	}
+	return slices.DeleteFunc(tasks, func(task *job.Task) bool { return slices.Contains(change.Removed, task.ID) })
+}
+
+func compareTask(task *job.Task, id job.TaskID) int {
+	switch {
+	case task.ID < id:
+		return -1
+	case task.ID > id:
+		return 1
+	}
+	return 0
+}
+
+// count moves one job between the statuses' counts; "" is outside.
+func (t *tx) count(from, to job.Status) {
+	meta := t.meta()
+	meta.Jobs = maps.Clone(meta.Jobs)
+	if meta.Jobs == nil {
+		meta.Jobs = map[job.Status]int{}
+	}
+	if from != "" {
+		meta.Jobs[from]--
+	}
+	if to != "" {
+		meta.Jobs[to]++
+	}
+	t.put(tableMeta, &meta)
+}
+
+// announce writes a job's new status into the outbox, once for each of its
+// organisation's webhooks. A paused webhook's events wait until it is put again.
+func (t *tx) announce(changed *job.Job) {
+	meta := t.meta()
+	for webhook := range scan[*Webhook](t.txn, tableWebhooks, indexOrg, part(nil, changed.Org)) {
+		meta.LastEvent++
+		t.put(tableEvents, &Event{
+			Number: meta.LastEvent, ID: "evt_" + strconv.FormatUint(meta.LastEvent, 10),
+			Org: changed.Org, Webhook: webhook.ID, Job: forEvent(changed),
+		})
+	}
+	t.put(tableMeta, &meta)
+}
+
+// forEvent copies a job without what no receiver is told: an event outlives
+// many changes of its job, and a film's chunks are the largest part of it.
+func forEvent(j *job.Job) *job.Job {
+	copied := *j
+	copied.Spec.Input.Sealed, copied.Spec.Output.Sealed = nil, nil
+	if j.Plan != nil {
+		plan := *j.Plan
+		plan.Chunks = nil
+		copied.Plan = &plan
+	}
+	return &copied
+}
