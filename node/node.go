@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"millrace/api"
+	"millrace/cluster"
+	"millrace/hwaccel"
+	"millrace/job"
+	"millrace/media"
+	"millrace/media/ffmpeg"
+	"millrace/storage"
+	"millrace/webhook"
+)
+
+// Config is what a peer is made of. cmd/millrace fills it from the settings,
+// which docs/settings.md explains.
+type Config struct {
+	DataDir string
+	// HTTPAddr, GossipAddr and RaftAddr are host:port; port 0 takes a free one.
+	HTTPAddr, GossipAddr, RaftAddr string
+
+	Storage         storage.Config // CacheDir is set by Run
+	WebhookNetworks []netip.Prefix
+	WebhookTimeout  time.Duration
+
+	FFmpegPath, FFprobePath string
+	// Slots bounds the encodes at once on the CPU, 0: its threads.
+	Slots             int
+	FirstFrameTimeout time.Duration
+	StallTimeout      time.Duration
+	// DrainTimeout is how long attempts may go on once Run's context has ended.
+	DrainTimeout time.Duration
+
+	Retention Retention
+	Version   string
+	Logger    *slog.Logger
+	// Started, if set, is called once the API is served, with its address.
+	Started func(httpAddr string)
+}
+
+// parts is everything that a running peer has to close at its end.
+type parts struct {
+	peer     *cluster.Peer
+	store    *storage.Store
+	loopback *storage.Loopback
+	listener net.Listener
+	tools    *ffmpeg.Tools
+}
+
+// Run runs a peer until ctx ends, drains it, and closes everything. It gives an
+// error when the peer couldn't start or has stopped by itself.
+func Run(ctx context.Context, config Config) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	p, err := open(ctx, config, stop)
+	if err != nil {
+		return fmt.Errorf("start the peer: %w", err)
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+
+	log := config.Logger.With("node", p.peer.ID())
+	leader := newLeader(p.peer, log, time.Now)
+	server, err := api.New(api.Config{
+		State: p.peer, Sealer: p.peer.Keyring(), Progress: leader,
+		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
+		Cluster:   clusterInfo{p.peer},
+		Ready: func(context.Context) error {
+			if ctx.Err() != nil {
+				return errDrained
+			}
+			return nil
+		},
+		Logger: log, Version: config.Version,
+	})
+	if err != nil {
+		return fmt.Errorf("make the API: %w", err)
+	}
+	hooks := storage.NewHTTPClient(storage.DialRules{Allowed: config.WebhookNetworks}, storage.HTTPOptions{})
+	defer hooks.CloseIdleConnections()
+	dispatcher := webhook.New(webhook.Config{
+		State: p.peer, Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
+		Version: config.Version, Logger: log,
+	})
+
+	// The worker stops first: its last reports need the leader, and clients
+	// may go on asking meanwhile.
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	group, failed := errgroup.WithContext(serving)
+	context.AfterFunc(failed, func() { stop(context.Cause(failed)) })
+	group.Go(func() error { return api.Serve(serving, p.listener, server) })
+	group.Go(func() error {
+		return p.peer.Lead(serving, func(ctx context.Context) error {
+			if err := bootstrap(ctx, p.peer, config.DataDir, log); err != nil {
+				return err
+			}
+			duties, ctx := errgroup.WithContext(ctx)
+			duties.Go(func() error { return leader.lead(ctx) })
+			duties.Go(func() error { return dispatcher.Run(ctx) })
+			duties.Go(func() error { return upkeep(ctx, p.peer, config.Retention, log) })
+			return duties.Wait()
+		})
+	})
+	group.Go(func() error {
+		defer stopServing()
+		return p.work(ctx, config, leader, log)
+	})
+	if config.Started != nil {
+		config.Started(p.listener.Addr().String())
+	}
+	log.Info("peer started", "http", p.listener.Addr().String(), "raft", p.peer.RaftAddr(), "data", config.DataDir)
+	err = group.Wait()
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	log.Info("peer stopped")
+	return err
+}
+
+// open makes the parts that need closing.
+func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *parts, err error) {
+	p := &parts{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if p.tools, err = ffmpeg.Find(ctx, config.FFmpegPath, config.FFprobePath); err != nil {
+		return nil, err
+	}
+	p.tools.Sandbox = &ffmpeg.Sandbox{}
+	if p.peer, err = cluster.Open(ctx, cluster.Config{
+		DataDir: config.DataDir, RaftAddr: config.RaftAddr, GossipAddr: config.GossipAddr, HTTPAddr: config.HTTPAddr,
+		Version: config.Version, Logger: config.Logger, Fatal: func(err error) { stop(err) },
+	}); err != nil {
+		return nil, err
+	}
+	config.Storage.CacheDir = filepath.Join(config.DataDir, "cache")
+	config.Storage.Logger = config.Logger
+	if p.store, err = storage.New(config.Storage); err != nil {
+		return nil, err
+	}
+	if p.loopback, err = storage.NewLoopback(); err != nil {
+		return nil, err
+	}
+	p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTPAddr)
+	return p, err
+}
+
+func (p *parts) close() error {
+	var errs []error
+	if p.listener != nil {
+		if err := p.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if p.loopback != nil {
+		errs = append(errs, p.loopback.Close())
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	if p.peer != nil {
+		errs = append(errs, p.peer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// work measures the machine and runs a worker on it until ctx ends.
+func (p *parts) work(ctx context.Context, config Config, leader leaderClient, log *slog.Logger) error {
+	scratch, err := emptyFolder(filepath.Join(config.DataDir, "scratch"))
+	if err != nil {
+		return fmt.Errorf("empty the scratch folder: %w", err)
+	}
+	device, room := hwaccel.DiscoverCPU(os.DirFS("/"), hwaccel.Affinity())
+	if config.Slots > 0 {
+		room.Threads = config.Slots
+	}
+	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Logger: log}
+	profile, err := trials.Profile(ctx, device, room)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("measure the machine: %w", err)
+	}
+	for _, encoder := range profile.Encoders {
+		log.Info("encoder tried", "device", device.ID, "encoder", encoder.Encoder, "works", encoder.Works, "reason", encoder.Reason)
+	}
+	session, err := job.NewID(rand.Reader)
+	if err != nil {
+		return err
+	}
+	w := &worker{
+		node: p.peer.ID(), session: string(session), profiles: []hwaccel.Profile{profile},
+		leader: leader, log: log, drainTimeout: config.DrainTimeout,
+		executor: &tasks{
+			toolbox: &media.Toolbox{
+				FFmpeg: p.tools, Limits: media.DefaultLimits, Scratch: scratch, Nice: workNice, Logger: log,
+				FirstFrameTimeout: config.FirstFrameTimeout, StallTimeout: config.StallTimeout,
+			},
+			store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), log: log,
+		},
+	}
+	return w.run(ctx)
+}
+
+// workNice lets the peer itself go before its encodes, so that it stays
+// responsive, and raft's heartbeats in time, on a machine that is fully used.
+const workNice = 5
+
+// emptyFolder makes the folder, without what an earlier run has left in it.
+func emptyFolder(dir string) (string, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// clusterInfo shows the peer's view of the cluster in the API.
+type clusterInfo struct{ peer *cluster.Peer }
+
+func (c clusterInfo) ClusterStatus() api.ClusterStatus {
+	status := c.peer.Status()
+	shown := api.ClusterStatus{Term: status.Term, Healthy: status.Leader != "" && status.Halted == ""}
+	if status.Leader != "" {
+		shown.Leader = &api.Member{ID: status.Leader, Address: status.LeaderAddr}
+	}
+	for _, voter := range status.Voters {
+		shown.Voters = append(shown.Voters, api.Voter{Member: api.Member{ID: voter.ID, Address: voter.Address}, Healthy: shown.Healthy})
+	}
+	return shown
+}

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"time"
+
+	"millrace/job"
+)
+
+// Shares of a job's progress that aren't encoding: what comes before it, which
+// has no measure of its own, and packaging, which must not show 100 before it
+// is done.
+const (
+	inspectedPercent = 1
+	encodedPercent   = 98
+)
+
+// Progress is how far a job has come, from the state and the workers' latest
+// polls. It is false on a peer that doesn't lead and for a job that isn't running.
+func (l *leader) Progress(id job.ID) (job.Progress, bool) {
+	record, found := l.state.Stale().Record(id)
+	if !found || record.Job.Status != job.Transcoding {
+		return job.Progress{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.leading {
+		return job.Progress{}, false
+	}
+	plan := record.Job.Plan
+	if plan == nil {
+		return job.Progress{}, true
+	}
+	var done, all float64
+	for _, task := range record.Tasks {
+		work := taskWork(task, plan)
+		all += work
+		switch {
+		case task.State == job.TaskFinished:
+			done += work
+		case task.State == job.TaskRunning && work > 0:
+			ref := job.Ref{Job: id, Task: task.ID, Attempt: task.Last().Number}
+			if worker := l.workers[task.Last().Node]; worker != nil {
+				done += work * min(1, float64(worker.frames[ref].Frames)/taskFrames(task, plan))
+			}
+		}
+	}
+	if all == 0 {
+		return job.Progress{Percent: inspectedPercent}, true
+	}
+	share := done / all
+	progress := job.Progress{Percent: inspectedPercent + share*(encodedPercent-inspectedPercent)}
+	if elapsed := l.now().Sub(record.Job.Started); share > 0.01 && elapsed > 0 {
+		left := time.Duration(float64(elapsed) * (1 - share) / share)
+		progress.ETA = &left
+	}
+	return progress, true
+}
+
+// taskWork weighs a task: frames of the whole ladder, or of sound.
+func taskWork(task *job.Task, plan *job.Plan) float64 {
+	switch task.Kind {
+	case job.EncodeTask:
+		pixels := 0
+		for _, rendition := range plan.Renditions {
+			pixels += rendition.Width * rendition.Height
+		}
+		return float64(task.Chunk.Frames.Len()) * float64(pixels)
+	case job.AudioTask:
+		return float64(plan.Timeline.Frames) * audioPixels
+	}
+	return 0
+}
+
+func taskFrames(task *job.Task, plan *job.Plan) float64 {
+	if task.Chunk != nil {
+		return float64(task.Chunk.Frames.Len())
+	}
+	return float64(plan.Timeline.Frames)
+}
