@@ -61,6 +61,10 @@ var signs = []sign{
 // or of unknown level, since ffmpeg warns of much that it then overcomes.
 func line(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
 
+// cutOff is what the demuxers of MP4 and Matroska say of a file that ends before
+// its pictures do.
+var cutOff = regexp.MustCompile(`(?m)partial file$|File ended prematurely`)
+
 // Classify reads why ffmpeg or ffprobe failed out of its log (written with
 // -loglevel level+…). Nil means that the log names no reason known here.
 func Classify(stderr string) *job.Failure {

@@ -19,6 +19,9 @@ import (
 // did not exit with status 0: what was read so far is not the whole output.
 var ErrIncomplete = errors.New("ffmpeg ended before its output was complete")
 
+// errNotStarted is a program that could not be executed at all.
+var errNotStarted = errors.New("start the program")
+
 // straggler is how long a pipe may stay open after the process has ended and
 // its group was killed. Only a grandchild that left the group can hold it.
 const straggler = 5 * time.Second
@@ -112,7 +115,7 @@ func execute(ctx context.Context, p process) (*os.ProcessState, error) {
 
 	child, err := start(cmd, p.Nice, p.MaxFileBytes)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", p.Argv[0], err)
+		return nil, fmt.Errorf("%w: %w", errNotStarted, err)
 	}
 	closeAll(childEnds)
 	childEnds = nil

@@ -65,15 +65,21 @@ type Report struct {
 	Signal   syscall.Signal // 0 when none did
 	Frames   int64          // of the first video output, as ffmpeg counted them last
 	OutTime  time.Duration  // how far the output came
-	Elapsed  time.Duration
-	CPUTime  time.Duration // user and system, of ffmpeg and the children it waited for
-	MaxRSS   int64         // bytes
+	// FramesPerSecond is ffmpeg's own mean from its first frame to its last,
+	// without the time that it took to start; 0 for less than a second of work.
+	FramesPerSecond float64
+	Elapsed         time.Duration
+	CPUTime         time.Duration // user and system, of ffmpeg and the children it waited for
+	MaxRSS          int64         // bytes
 	// LastWords is the end of ffmpeg's log, cleaned for people: at most
 	// shownLines lines.
 	LastWords string
 	Warnings  int // lines of that level in the whole log
 	Errors    int // lines of level error and worse
-	// Pipes is the bytes that came out of all pipes.
+	// SourceCutOff says that the log tells of a source that ends too early, which
+	// ffmpeg does not call a failure: it is why frames are missing.
+	SourceCutOff bool
+	// PipeBytes is the bytes that came out of all pipes.
 	PipeBytes int64
 }
 
@@ -139,7 +145,10 @@ func (t *Tools) Run(ctx context.Context, c Command) (Report, error) {
 
 	report := newReport(state, logs, dog.last(), time.Since(started))
 	report.PipeBytes = total.Load()
-	if err == nil {
+	switch {
+	case errors.Is(err, errNotStarted):
+		err = job.Fail(job.EncoderFailed, "ffmpeg did not run on this node: %v", err)
+	case err == nil:
 		err = exitError(state, logs, c.MaxOutputBytes)
 	}
 	if err != nil && parent.Err() != nil && (state == nil || !state.Success()) {
@@ -163,8 +172,9 @@ func globalArgs(progress string) []string {
 
 func newReport(state *os.ProcessState, logs *log, last Progress, elapsed time.Duration) Report {
 	r := Report{
-		ExitCode: -1, Frames: last.Frame, OutTime: last.OutTime, Elapsed: elapsed,
-		LastWords: logs.lastWords(), Warnings: logs.warnings, Errors: logs.errors,
+		ExitCode: -1, Frames: last.Frame, OutTime: last.OutTime, FramesPerSecond: last.FramesPerSecond, Elapsed: elapsed,
+		SourceCutOff: cutOff.MatchString(logs.text()),
+		LastWords:    logs.lastWords(), Warnings: logs.warnings, Errors: logs.errors,
 	}
 	if state == nil {
 		return r

@@ -257,6 +257,34 @@ func TestFloodOfLogIsBoundedAndItsEndsKept(t *testing.T) {
 	}
 }
 
+func TestSourceThatIsCutOffIsToldFromAWholeOne(t *testing.T) {
+	for _, container := range []string{"mp4", "mkv"} {
+		film := makeVideo(t, "film."+container, "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30:d=2", "-movflags", "faststart", "-c:v", "libx264", "-preset", "ultrafast")
+		for _, half := range []bool{false, true} {
+			if half {
+				info, err := os.Stat(film)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Truncate(film, info.Size()/2); err != nil {
+					t.Fatal(err)
+				}
+			}
+			report, err := tools(t).Run(t.Context(), Command{Args: append(InputArgs(film), "-f", "null", "-"), Dir: t.TempDir()})
+			if err != nil || report.SourceCutOff != half || (report.Frames < 60) != half {
+				t.Errorf("%s, cut off %v: %d frames, %v, cut off %v\n%s", container, half, report.Frames, err, report.SourceCutOff, report.LastWords)
+			}
+		}
+	}
+}
+
+func TestFFmpegThatVanishedIsThisNodesFailure(t *testing.T) {
+	own := tools(t)
+	own.FFmpeg = "/nowhere/ffmpeg"
+	_, err := own.Run(t.Context(), Command{Dir: t.TempDir()})
+	wantFailure(t, err, job.EncoderFailed, "no such file or directory")
+}
+
 func TestOutputIsBounded(t *testing.T) {
 	t.Run("through pipes", func(t *testing.T) {
 		_, err := tools(t).Run(t.Context(), Command{
