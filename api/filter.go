@@ -80,35 +80,28 @@ func parseJobFilter(query url.Values) (*jobFilter, error) {
 	return filter, wrong.problem()
 }
 
-// momentLayouts are the forms of ISO 8601 that are read; without an offset the
-// time is in UTC.
-var momentLayouts = []struct {
-	layout string
-	span   time.Duration // that the text names: a whole day, second or microsecond
-}{
-	{time.RFC3339Nano, time.Microsecond},
-	{"2006-01-02T15:04:05.999999999", time.Microsecond},
-	{"2006-01-02T15:04Z07:00", time.Minute},
-	{"2006-01-02T15:04", time.Minute},
-	{time.DateOnly, 24 * time.Hour},
+// momentLayouts are the forms of ISO 8601 that are read, besides a date;
+// without an offset the time is in UTC.
+var momentLayouts = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02T15:04",
 }
 
 // parseMoment reads a date or a time: the first moment that it names, and the
-// first after it, so that created_to=2023-04-20 has that whole day.
+// first after it, so that created_to=2026-11-24 has that whole day.
 func parseMoment(text string) (start, end time.Time, valid bool) {
-	// In a query "+12:00" reads as " 12:00" unless the client escaped it; and
-	// some write a space for the T.
+	if start, err := time.Parse(time.DateOnly, text); err == nil {
+		return start, start.AddDate(0, 0, 1), true
+	}
+	// Some write a space for the T; and in a query "+12:00" reads as " 12:00"
+	// unless the client escaped it.
 	if len(text) > 10 && text[10] == ' ' {
 		text = text[:10] + "T" + text[11:]
 	}
 	text = strings.ReplaceAll(text, " ", "+")
-	for _, form := range momentLayouts {
-		if start, err := time.Parse(form.layout, text); err == nil {
-			if form.span == time.Microsecond {
-				// Shown times end at microseconds: the end has the one that is shown.
-				return start, start.Truncate(time.Microsecond).Add(time.Microsecond), true
-			}
-			return start, start.Add(form.span), true
+	for _, layout := range momentLayouts {
+		if start, err := time.Parse(layout, text); err == nil {
+			// Times are shown to the microsecond: the end has the job that is shown so.
+			return start, start.Truncate(time.Microsecond).Add(time.Microsecond), true
 		}
 	}
 	return time.Time{}, time.Time{}, false
