@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -29,6 +30,10 @@ type answer struct {
 	total  int64 // bytes of the object, −1 unknown
 	version
 }
+
+// errRangeRefused is an origin that refuses a range beyond the object's end
+// instead of cutting it, as HTTP asks.
+var errRangeRefused = errors.New("the server refuses the range")
 
 // version is what the origin says to tell one version of an object from another.
 type version struct {

@@ -52,7 +52,7 @@ func (s *Store) OpenOutput(ctx context.Context, l Location) (*Output, error) {
 	case S3:
 		client, err := s.s3.client(ctx, l)
 		if err != nil {
-			return nil, outputSide.transport(ctx, name, err)
+			return nil, plain(outputSide.transport(ctx, name, err))
 		}
 		return &Output{store: s, name: name, at: &bucketOutput{store: s, client: client, location: l, name: name}}, nil
 	case File:

@@ -26,6 +26,9 @@ func (s *Store) openRemote(ctx context.Context, name string, from origin) (*Sour
 		if err == nil && got.ranged && got.total < 0 {
 			// The server cuts ranges, but doesn't know of what.
 			_ = got.body.Close()
+			err = errRangeRefused
+		}
+		if errors.Is(err, errRangeRefused) {
 			got, err = from.get(watched, 0, -1, version{})
 		}
 		if err != nil {

@@ -34,7 +34,7 @@ func (s *Store) OpenSource(ctx context.Context, l Location) (*Source, error) {
 	case S3:
 		client, err := s.s3.client(ctx, l)
 		if err != nil {
-			return nil, inputSide.transport(ctx, l.Redacted(), err)
+			return nil, plain(inputSide.transport(ctx, l.Redacted(), err))
 		}
 		return s.openRemote(ctx, l.Redacted(), &s3Origin{client: client, location: l, name: l.Redacted()})
 	case File:

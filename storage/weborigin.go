@@ -75,6 +75,9 @@ func (o *webOrigin) read(response *http.Response, first, last int64, known versi
 	case http.StatusNoContent:
 		return nil, job.Fail(job.InputEmpty, "%s has no bytes.", o.name)
 	case http.StatusRequestedRangeNotSatisfiable:
+		if _, _, total, ok := parseContentRange(header.Get("Content-Range")); first == 0 && ok && total > 0 {
+			return nil, errRangeRefused
+		}
 		if first == 0 {
 			return nil, job.Fail(job.InputEmpty, "%s has no bytes.", o.name)
 		}
