@@ -12,16 +12,20 @@ import (
 
 // State is what a Dispatcher needs of the cluster.
 type State interface {
-	// View is the state as it is now; it has every command whose Propose has
-	// returned.
-	View() cluster.View
+	// Stale is the state as this peer has it; on the leader it has every
+	// command whose Propose has returned. It must not block.
+	Stale() cluster.View
 	// Propose puts a command through raft and returns when it has been applied.
 	Propose(ctx context.Context, command cluster.Command) (any, error)
 }
 
-// Sealer opens secrets that were sealed under the cluster's key.
+// SecretContext is what the secrets of webhooks are sealed for, so that they
+// open as nothing else.
+const SecretContext = "webhook secret"
+
+// Sealer opens secrets that were sealed under the cluster's key for a context.
 type Sealer interface {
-	Open(sealed []byte) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
 }
 
 // Limits of one try, and of how many run at once.

@@ -60,7 +60,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 	for {
 		scanned := d.config.Now()
-		view := d.config.State.View()
+		view := d.config.State.Stale()
 		wake := d.scan(view, scanned, func(webhook *cluster.Webhook, event *cluster.Event) {
 			tries.Go(func() {
 				d.handle(ctx, webhook, event)

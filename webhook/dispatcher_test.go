@@ -114,7 +114,7 @@ func TestGoneEndpointIsPausedAtOnceAndItsNextEventsWait(t *testing.T) {
 	state.add(aJob("default", "job", job.Queued))
 	state.add(aJob("default", "job", job.Transcoding))
 	start(t, Config{State: state, Schedule: soon})
-	state.until(t, "the webhook is paused", func([]*cluster.Event) bool { return state.View().(*memoryView).webhooks["w"].Paused != "" })
+	state.until(t, "the webhook is paused", func([]*cluster.Event) bool { return state.Stale().(*memoryView).webhooks["w"].Paused != "" })
 
 	if reason := state.webhook("w").Paused; !strings.Contains(reason, "410") {
 		t.Errorf("the reason is %q", reason)
@@ -257,4 +257,4 @@ func TestSecretThatCannotBeOpenedIsAFailedTry(t *testing.T) {
 
 type locked struct{}
 
-func (locked) Open([]byte) ([]byte, error) { return nil, io.ErrUnexpectedEOF }
+func (locked) Open([]byte, string) ([]byte, error) { return nil, io.ErrUnexpectedEOF }

@@ -77,13 +77,13 @@ func (d *Dispatcher) request(ctx context.Context, webhook *cluster.Webhook, even
 // secrets are the webhook's current secret and, while it is being rotated, the
 // one before.
 func (d *Dispatcher) secrets(webhook *cluster.Webhook, at time.Time) ([]string, error) {
-	current, err := d.config.Sealer.Open(webhook.Secret)
+	current, err := d.config.Sealer.Open(webhook.Secret, SecretContext)
 	if err != nil {
 		return nil, fmt.Errorf("open the secret of webhook %s: %w", webhook.ID, err)
 	}
 	secrets := []string{string(current)}
 	if len(webhook.PreviousSecret) > 0 && at.Before(webhook.PreviousUntil) {
-		previous, err := d.config.Sealer.Open(webhook.PreviousSecret)
+		previous, err := d.config.Sealer.Open(webhook.PreviousSecret, SecretContext)
 		if err != nil {
 			return nil, fmt.Errorf("open the previous secret of webhook %s: %w", webhook.ID, err)
 		}

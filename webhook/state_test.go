@@ -120,7 +120,7 @@ func (m *memory) until(t *testing.T, what string, holds func([]*cluster.Event) b
 	}
 }
 
-func (m *memory) View() cluster.View {
+func (m *memory) Stale() cluster.View {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	webhooks := make(map[string]*cluster.Webhook, len(m.webhooks))
@@ -182,7 +182,7 @@ func (v *memoryView) Outbox() iter.Seq[*cluster.Event] {
 // plain seals nothing.
 type plain struct{}
 
-func (plain) Open(sealed []byte) ([]byte, error) { return sealed, nil }
+func (plain) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
 
 // aJob is a job of an organisation as it is after one change of status.
 func aJob(org, id string, status job.Status) *job.Job {
