@@ -292,21 +292,6 @@ func TestBucketTroubleIsNamedWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestOperatorsKeysAreNotSentToAnEndpointThatAUserNames(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "operator")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "operator-secret")
-	foreign := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" || r.URL.Query().Has("X-Amz-Signature") {
-			t.Error("the request is signed")
-		}
-		w.WriteHeader(http.StatusForbidden)
-	})
-	store := newStore(t, func(c *Config) {
-		c.DefaultS3 = S3Defaults{Endpoint: "https://s3.example.com", Credentials: &Credentials{AccessKey: "op", SecretKey: "sec"}}
-	})
-	wantCode(t, openError(t, store, "s3://videos/a.mp4?endpoint="+foreign), job.InputAccessDenied)
-}
-
 func TestObjectThatChangesUnderAReaderIsNoticed(t *testing.T) {
 	gateway := startGateway(t)
 	store := newStore(t, nil)
