@@ -70,6 +70,9 @@ func (c *Client) Ready(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, c.base.JoinPath("readyz"), nil, nil, nil)
 }
 
+// CloseIdleConnections gives back connections that no call uses now.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
 // orgURL is the address of something of the organisation's, with the trailing
 // slash of the API's own spelling.
 func (c *Client) orgURL(elements ...string) *url.URL {

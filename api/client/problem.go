@@ -24,21 +24,20 @@ type Problem struct {
 	RetryAfter time.Duration
 }
 
-// Error says what the peer said, the bad fields included:
-// "400: 2 fields are wrong. output_path: This field is required. …".
+// Error says what the peer said: its sentences about each bad field
+// ("output_path: This field is required."), or its one about the whole.
 func (p *Problem) Error() string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%d", p.Status)
-	for _, part := range []string{p.Detail, p.Title} {
-		if part != "" {
-			fmt.Fprintf(&text, ": %s", part)
-			break
+	if len(p.Fields) == 0 {
+		if p.Detail != "" {
+			return p.Detail
 		}
+		return fmt.Sprintf("the server answered %d %s", p.Status, p.Title)
 	}
+	var sentences []string
 	for _, field := range slices.Sorted(maps.Keys(p.Fields)) {
-		fmt.Fprintf(&text, " %s: %s", field, strings.Join(p.Fields[field], " "))
+		sentences = append(sentences, field+": "+strings.Join(p.Fields[field], " "))
 	}
-	return text.String()
+	return strings.Join(sentences, "\n")
 }
 
 // Temporary says whether the same request may succeed later.
