@@ -82,10 +82,10 @@ func writeCache(name, key string, profile Profile, others map[string]Profile) (e
 	if _, err = temporary.Write(append(text, '\n')); err != nil {
 		return err
 	}
-	if err = temporary.Sync(); err != nil {
+	if err := temporary.Sync(); err != nil {
 		return err
 	}
-	if err = temporary.Close(); err != nil {
+	if err := temporary.Close(); err != nil {
 		return err
 	}
 	return os.Rename(temporary.Name(), name)

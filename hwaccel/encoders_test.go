@@ -103,11 +103,11 @@ func encodeChunk(t *testing.T, row Row, s Settings, frames int) (*ffmpeg.ProbeRe
 	dir := t.TempDir()
 	pictures := "testsrc2=s=320x180:r=30,trim=end_frame=20[a];mandelbrot=s=320x180:r=30,format=yuv420p[b];[a][b]concat"
 	global, input := ThreadArgs(s.Threads)
-	args := append(global, input...)
-	args = append(args, "-f", "lavfi", "-i", pictures, "-frames:v", fmt.Sprint(frames))
-	args = append(args, row.Args(s)...)
-	args = append(args, "-video_track_timescale", "30", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof+negative_cts_offsets")
-	args = append(args, ffmpeg.PipeURL(0))
+	args := slices.Concat(global, input,
+		[]string{"-f", "lavfi", "-i", pictures, "-frames:v", fmt.Sprint(frames)},
+		row.Args(s),
+		[]string{"-video_track_timescale", "30", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof+negative_cts_offsets", ffmpeg.PipeURL(0)},
+	)
 	var out bytes.Buffer
 	report, err := tools(t).Run(t.Context(), ffmpeg.Command{
 		Args: args, Dir: dir, Outputs: []func(io.Reader) error{func(r io.Reader) error {

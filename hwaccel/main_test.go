@@ -33,13 +33,13 @@ func tools(t *testing.T) *ffmpeg.Tools {
 // machine's for all questions. Its script finds the real one as $REAL.
 func wrapped(t *testing.T, body string) *ffmpeg.Tools {
 	t.Helper()
-	real := tools(t)
+	machines := tools(t)
 	path := filepath.Join(t.TempDir(), "ffmpeg")
-	text := "#!/bin/sh\nREAL=" + real.FFmpeg + "\ncase \" $* \" in\n*' -progress '*) ;;\n*) exec $REAL \"$@\" ;;\nesac\n" + body + "\n"
+	text := "#!/bin/sh\nREAL=" + machines.FFmpeg + "\ncase \" $* \" in\n*' -progress '*) ;;\n*) exec $REAL \"$@\" ;;\nesac\n" + body + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	own, err := ffmpeg.Find(t.Context(), path, real.FFprobe)
+	own, err := ffmpeg.Find(t.Context(), path, machines.FFprobe)
 	if err != nil {
 		t.Fatal(err)
 	}

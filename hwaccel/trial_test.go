@@ -55,7 +55,7 @@ func TestSoftwareEncodersWorkAndAreMeasuredInTheSandbox(t *testing.T) {
 
 func TestEncoderThatDoesNotWorkSaysWhy(t *testing.T) {
 	for _, c := range []struct{ name, script, reason string }{
-		{"no driver", `echo '[h264_nvenc @ 0x55d0] [error] Cannot load libcuda.so.1' >&2; echo '[error] Error initializing output stream 0:0' >&2; exit 1`, "the NVIDIA driver's library libcuda can't be loaded"},
+		{"no driver", `echo '[h264_nvenc @ 0x55d0] [error] Cannot load libcuda.so.1' >&2; echo '[error] Conversion failed!' >&2; exit 1`, "the NVIDIA driver's library libcuda can't be loaded"},
 		{"crash", `kill -SEGV $$`, "killed by SIGSEGV"},
 		{"some other error", `echo '[error] Something is odd' >&2; exit 187`, "exited with status 187: Something is odd"},
 		{"exits well and makes no file", `exit 0`, "No such file or directory"},

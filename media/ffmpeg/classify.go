@@ -38,7 +38,7 @@ var signs = []sign{
 	{line(`Cannot load (libcuda|libnvcuvid|libnvidia-encode|nvcuda)\S*`), job.HardwareUnavailable, "the NVIDIA driver's library $1 can't be loaded"},
 	{line(`OpenEncodeSessionEx failed: (.*)`), job.HardwareUnavailable, "the GPU opened no encode session: $1"},
 	{line(`No capable devices found|CUDA_ERROR_\w+|No NVENC capable devices`), job.HardwareUnavailable, "the GPU can't be used"},
-	{line(`Error initializing an internal MFX session: (.*)`), job.HardwareUnavailable, "the Intel GPU can't be used: $1"},
+	{line(`Error initiali[sz]ing an internal MFX session: (.*)`), job.HardwareUnavailable, "the Intel GPU can't be used: $1"},
 	{line(`Failed to initialise VAAPI connection: (.*)`), job.HardwareUnavailable, "the VAAPI device can't be used: $1"},
 	{line(`Device creation failed: (.*)`), job.HardwareUnavailable, "the device can't be used: $1"},
 	{line(`Unknown encoder '(\S+)'`), job.HardwareUnavailable, "this ffmpeg has no encoder $1"},

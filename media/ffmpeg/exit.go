@@ -15,9 +15,8 @@ func exitError(state *os.ProcessState, logs *log, maxBytes int64) error {
 	if state == nil || state.Success() {
 		return nil
 	}
-	status, _ := state.Sys().(syscall.WaitStatus)
-	if status.Signaled() {
-		if status.Signal() == unix.SIGXFSZ {
+	if signal := exitSignal(state); signal != 0 {
+		if signal == unix.SIGXFSZ {
 			return tooMuch(maxBytes)
 		}
 		// Whatever the log says, a signal is not the log's reason.
@@ -36,15 +35,15 @@ func exitWords(state *os.ProcessState) string {
 	if state == nil {
 		return "did not start"
 	}
-	status, ok := state.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
+	signal := exitSignal(state)
+	if signal == 0 {
 		return fmt.Sprintf("exited with status %d", state.ExitCode())
 	}
-	name := unix.SignalName(status.Signal())
+	name := unix.SignalName(signal)
 	if name == "" {
-		name = fmt.Sprintf("signal %d", status.Signal())
+		name = fmt.Sprintf("signal %d", signal)
 	}
-	switch status.Signal() {
+	switch signal {
 	case unix.SIGKILL:
 		return "killed by " + name + " (out of memory?)"
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGABRT:
@@ -53,4 +52,13 @@ func exitWords(state *os.ProcessState) string {
 		return "killed by " + name + " (it made a system call that the sandbox forbids)"
 	}
 	return "killed by " + name
+}
+
+// exitSignal is the signal that ended a process, 0 if none did.
+func exitSignal(state *os.ProcessState) syscall.Signal {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok || status.Signal() < 0 { // -1 for a process that exited
+		return 0
+	}
+	return status.Signal()
 }

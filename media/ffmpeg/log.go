@@ -131,7 +131,7 @@ func (l *log) lastLine() string {
 }
 
 var (
-	ansi      = regexp.MustCompile(`\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)`)
+	ansi      = regexp.MustCompile(`\x1b(?:\[[0-9;?]*[\x20-\x2f]*[\x40-\x7e]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)`)
 	addresses = regexp.MustCompile(` @ 0x[0-9a-f]+\]`)
 	// A source is served under a secret path of a loopback port.
 	loopback = regexp.MustCompile(`http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::\d+)?/[^\s'"]*`)

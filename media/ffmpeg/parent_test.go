@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ func actAsParent() {
 	}
 	c := Command{
 		Args:    []string{"-re", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=30", "-f", "rawvideo", PipeURL(0)},
-		Outputs: []func(io.Reader) error{func(r io.Reader) error { return sayChild(r) }},
+		Outputs: []func(io.Reader) error{sayChild},
 		Dir:     os.TempDir(),
 	}
 	if os.Getenv(parentRole) == "sandboxed" {
@@ -109,7 +110,7 @@ func awaitExit(t *testing.T, pidfd int) {
 	for {
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, -1)
-		if err != nil && err != unix.EINTR {
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			t.Fatal(err)
 		}
 		if n == 1 {

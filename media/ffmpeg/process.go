@@ -63,7 +63,8 @@ func execute(ctx context.Context, p process) (*os.ProcessState, error) {
 	set.exited = make(chan struct{})
 	set.onRead = p.OnRead
 
-	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
+	// Not exec.CommandContext: it would kill the process without its group.
+	cmd := exec.Command(p.Argv[0], p.Argv[1:]...) //nolint:noctx // see killGroup
 	cmd.Env, cmd.Dir = p.Env, p.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 

@@ -180,9 +180,7 @@ func newReport(state *os.ProcessState, logs *log, last Progress, elapsed time.Du
 		return r
 	}
 	r.ExitCode = state.ExitCode()
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		r.Signal = status.Signal()
-	}
+	r.Signal = exitSignal(state)
 	r.CPUTime = state.UserTime() + state.SystemTime()
 	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
 		r.MaxRSS = usage.Maxrss << 10 // Linux counts KiB

@@ -205,7 +205,7 @@ func TestCancellingKillsTheWholeGroup(t *testing.T) {
 			return discard(r)
 		}},
 	})
-	if err != context.Canceled {
+	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the context's own error", err)
 	}
 	defer func() { _ = unix.Close(pidfd) }()
@@ -234,7 +234,7 @@ func TestDeadlineIsReturnedAsItself(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := script(t, `exec sleep 1000`).Run(ctx, Command{Dir: t.TempDir()})
-	if err != context.DeadlineExceeded {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
 }

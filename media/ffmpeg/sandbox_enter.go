@@ -69,7 +69,8 @@ func enterSandbox(text string, argv []string) error {
 	if err := filterSyscalls(len(c.DevicePaths) > 0); err != nil {
 		return err
 	}
-	return fmt.Errorf("execute %s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
+	err := syscall.Exec(argv[0], argv, os.Environ()) //nolint:gosec // G702: to run what our parent says is the purpose
+	return fmt.Errorf("execute %s: %w", argv[0], err)
 }
 
 // dieWith asks the kernel to kill this thread's process when the parent dies.
