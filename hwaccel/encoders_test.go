@@ -101,7 +101,7 @@ func TestRenditionsRateAndQualityAreInTheArguments(t *testing.T) {
 func encodeChunk(t *testing.T, row Row, s Settings, frames int) (*ffmpeg.ProbeResult, []byte, ffmpeg.Report) {
 	t.Helper()
 	dir := t.TempDir()
-	pictures := "testsrc2=s=320x180:r=30,trim=end_frame=20[a];mandelbrot=s=320x180:r=30,format=yuv420p[b];[a][b]concat"
+	pictures := "testsrc2=s=320x180:r=30,trim=end_frame=17[a];mandelbrot=s=320x180:r=30,format=yuv420p[b];[a][b]concat"
 	global, input := ThreadArgs(s.Threads)
 	args := slices.Concat(global, input,
 		[]string{"-f", "lavfi", "-i", pictures, "-frames:v", fmt.Sprint(frames)},
@@ -143,7 +143,11 @@ func TestChunksAreCutAndDelayedAsTheTableSays(t *testing.T) {
 					t.Skipf("this ffmpeg has no %s", row.Encoder)
 				}
 				var init []byte
-				for _, c := range []struct{ frames, threads int }{{50, 1}, {50, 2}, {1, 1}, {2, 0}} {
+				chunks := []struct{ frames, threads int }{{30, 1}}
+				if quality == job.Standard {
+					chunks = append(chunks, []struct{ frames, threads int }{{30, 2}, {1, 1}, {2, 0}}...)
+				}
+				for _, c := range chunks {
 					s := Settings{
 						Rendition: job.Rendition{MaxBitsPerSecond: 1e6, BufferBits: 2e6},
 						Quality:   quality, SegmentFrames: 12, Threads: c.threads,

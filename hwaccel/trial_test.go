@@ -63,8 +63,8 @@ func TestEncoderThatDoesNotWorkSaysWhy(t *testing.T) {
 		{"ignores keyframes", `args=; for a; do [ "$a" = 15 ] && a=20; a=$(echo "$a" | sed s/n_forced\\*15/n_forced*20/); args="$args '$a'"; done; eval exec $REAL $args`, "it put keyframes at frames [0 20 40] in place of [0 15 30 45]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := profile(t, Trials{Tools: wrapped(t, c.script), Scratch: t.TempDir()}, testDevice)
-			e, _ := p.Encoder("libx264")
+			row, _ := Encoder("libx264")
+			e := Trials{Tools: wrapped(t, c.script)}.try(t.Context(), row, Room{Threads: 2}, t.TempDir())
 			if e.Works || !strings.Contains(e.Reason, c.reason) || len(e.FramesPerSecond) != 0 {
 				t.Errorf("got %+v, want a reason with %q", e, c.reason)
 			}
