@@ -13,7 +13,6 @@ import (
 type term struct {
 	number uint64
 	ctx    context.Context // ends with the leadership
-	end    context.CancelFunc
 }
 
 // leadership is the term that this peer leads in now, if it does.
@@ -23,9 +22,23 @@ type leadership struct {
 	changed chan struct{} // closed and replaced at each change
 }
 
-func (l *leadership) set(t *term) {
+// open makes t the present term, unless it has ended already.
+func (l *leadership) open(t *term) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if t.ctx.Err() == nil {
+		l.change(t)
+	}
+}
+
+// shut ends the present term.
+func (l *leadership) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.change(nil)
+}
+
+func (l *leadership) change(t *term) {
 	l.term = t
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -40,35 +53,32 @@ func (l *leadership) now() (*term, <-chan struct{}) {
 }
 
 // watchLeadership begins and ends terms as raft tells. Raft waits for the
-// channel, so nothing here may take long.
+// channel, so nothing here may take long, and it is read until raft has ended.
 func (p *Peer) watchLeadership(notify <-chan bool) {
-	var present *term
 	var taking sync.WaitGroup
-	leave := func() {
-		if present != nil {
-			present.end()
-			taking.Wait()
-			present = nil
-			p.lead.set(nil)
-		}
-	}
-	defer leave()
+	end := func() {}
+	defer func() { end(); taking.Wait() }()
+	halted := p.machine.halted
 	for {
 		select {
-		case <-p.closing:
+		case <-p.stopped:
 			return
-		case <-p.machine.halted:
-			return
+		case <-halted:
+			halted = nil
+			end()
 		case leads := <-notify:
-			leave()
+			end()
 			if !leads {
 				p.log.Info("no longer the leader")
 				continue
 			}
-			ctx, cancel := context.WithCancel(context.Background())
-			next := &term{number: p.raft.CurrentTerm(), ctx: ctx, end: cancel}
-			present = next
-			taking.Go(func() { p.takeOffice(next) })
+			ctx, cancel := context.WithCancel(p.alive)
+			begun := &term{number: p.raft.CurrentTerm(), ctx: ctx}
+			taking.Go(func() { p.takeOffice(begun) })
+			end = func() {
+				cancel()
+				p.lead.shut()
+			}
 		}
 	}
 }
@@ -78,22 +88,26 @@ const barrierTimeout = 10 * time.Second
 
 // takeOffice opens a term for reads and leader's work.
 func (p *Peer) takeOffice(t *term) {
-	for t.ctx.Err() == nil {
+	if p.begin() != nil {
+		return
+	}
+	defer p.end()
+	for {
 		err := p.raft.Barrier(barrierTimeout).Error()
 		if err == nil {
 			break
 		}
-		if p.raft.State() != raft.Leader {
-			return // the end of the term is on its way
+		if t.ctx.Err() != nil || p.raft.State() != raft.Leader {
+			return // the next term has another one take office
 		}
 		p.log.Warn("the new leader's barrier is tried again", "error", err)
 	}
-	if t.ctx.Err() != nil || p.raft.CurrentTerm() != t.number {
+	if p.raft.CurrentTerm() != t.number {
 		return
 	}
 	p.correctAddress()
-	p.log.Info("the leader", "term", t.number)
-	p.lead.set(t)
+	p.log.Info("this peer leads the cluster", "term", t.number)
+	p.lead.open(t)
 }
 
 // correctAddress tells the cluster where this leader is now, if it moved since
@@ -133,7 +147,7 @@ func (p *Peer) Lead(ctx context.Context, work func(ctx context.Context) error) e
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.closing:
+		case <-p.alive.Done():
 			return ErrClosed
 		case <-p.machine.halted:
 			return p.machine.haltError()

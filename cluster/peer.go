@@ -31,14 +31,18 @@ type Peer struct {
 
 	lead leadership
 
-	// inUse lets Close wait for calls that are under way, and those it waits
-	// for end by themselves once raft is shut down.
-	inUse   sync.WaitGroup
+	// Raft answers every call while it runs, but may forget one when it is shut
+	// down; so no new call begins then, and those under way are waited for.
 	mu      sync.RWMutex
-	closed  bool
-	closing chan struct{} // closed when Close begins
-	close   sync.Once
-	closeBy error
+	refused error // why no new call may begin
+	calls   sync.WaitGroup
+
+	alive    context.Context // ends when Close begins
+	die      context.CancelFunc
+	stopped  chan struct{} // closed when raft has ended
+	watchers sync.WaitGroup
+	close    sync.Once
+	closeErr error
 }
 
 // Open starts a peer on its data folder: a folder that is empty becomes a
@@ -54,7 +58,8 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the peer: make the data folder: %w", err)
 	}
-	p := &Peer{config: config, machine: newMachine(), closing: make(chan struct{})}
+	p := &Peer{config: config, machine: newMachine(), stopped: make(chan struct{})}
+	p.alive, p.die = context.WithCancel(context.WithoutCancel(ctx))
 	p.lead.changed = make(chan struct{})
 	defer func() {
 		if err != nil {
@@ -108,8 +113,8 @@ func (p *Peer) startRaft(ctx context.Context) error {
 	if p.raft, err = raft.NewRaft(config, p.machine, p.disk.log, p.disk.log, p.disk.snapshots, p.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	p.inUse.Go(func() { p.watchLeadership(notify) })
-	p.inUse.Go(p.watchHalt)
+	p.watchers.Go(func() { p.watchLeadership(notify) })
+	p.watchers.Go(p.watchHalt)
 	return nil
 }
 
@@ -124,7 +129,9 @@ func (p *Peer) raftConfig(logger *raftLogger) *raft.Config {
 	config.SnapshotInterval = p.config.SnapshotInterval
 	config.TrailingLogs = p.config.TrailingLogs
 	config.MaxAppendEntries = maxBatch
-	config.BatchApplyCh = true // proposals that come together share an fsync
+	// Proposals that wait together share an fsync even without a buffer, and a
+	// buffer would swallow those that come while raft is shut down.
+	config.BatchApplyCh = false
 	config.NoLegacyTelemetry = true
 	return config
 }
@@ -170,42 +177,54 @@ func (p *Peer) RaftAddr() string { return string(p.transport.LocalAddr()) }
 // Keyring seals secrets under the cluster's key.
 func (p *Peer) Keyring() *Keyring { return p.keyring }
 
-// begin counts a call in, unless the peer is closing. end counts it out.
+// begin counts a call of raft in, end counts it out.
 func (p *Peer) begin() error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.closed {
-		return ErrClosed
+	if p.refused != nil {
+		return p.refused
 	}
-	p.inUse.Add(1)
+	p.calls.Add(1)
 	return nil
 }
 
-func (p *Peer) end() { p.inUse.Done() }
+func (p *Peer) end() { p.calls.Done() }
 
-// Close stops the peer and waits until all of it has ended. Calls that are
-// under way end with ErrClosed. What was acknowledged is on disk already, so a
-// peer may as well be killed.
-func (p *Peer) Close() error {
-	p.close.Do(func() {
-		p.mu.Lock()
-		p.closed = true
-		p.mu.Unlock()
-		close(p.closing)
-		p.closeBy = p.shutDown()
-	})
-	return p.closeBy
+// stopRaft refuses new calls, lets those under way end, and ends raft.
+func (p *Peer) stopRaft(refusal error) error {
+	p.mu.Lock()
+	if p.refused == nil {
+		p.refused = refusal
+	}
+	p.mu.Unlock()
+	p.calls.Wait()
+	return p.raft.Shutdown().Error()
 }
 
+// Close stops the peer and waits until all of it has ended. Proposals that are
+// under way are finished first, later ones get ErrClosed. What was acknowledged
+// is on disk already, so a peer may as well be killed.
+func (p *Peer) Close() error {
+	p.close.Do(func() {
+		p.die()
+		if err := p.shutDown(); err != nil {
+			p.closeErr = fmt.Errorf("close the peer: %w", err)
+		}
+	})
+	return p.closeErr
+}
+
+// shutDown gives back in reverse order what Open got as far as taking.
 func (p *Peer) shutDown() error {
 	var errs []error
 	if p.gossip != nil {
 		errs = append(errs, p.gossip.stop())
 	}
 	if p.raft != nil {
-		errs = append(errs, p.raft.Shutdown().Error())
+		errs = append(errs, p.stopRaft(ErrClosed))
 	}
-	p.inUse.Wait()
+	close(p.stopped)
+	p.watchers.Wait()
 	if p.transport != nil {
 		errs = append(errs, p.transport.Close())
 	}
@@ -215,25 +234,22 @@ func (p *Peer) shutDown() error {
 	if p.lock != nil {
 		errs = append(errs, p.lock.Close())
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("close the peer: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // watchHalt takes a peer that can't apply the log out of the cluster.
 func (p *Peer) watchHalt() {
 	select {
-	case <-p.closing:
+	case <-p.stopped:
 		return
 	case <-p.machine.halted:
 	}
-	err := p.machine.haltError()
-	p.log.Error("this peer stops: it can't apply the log", "error", err)
-	if err := p.raft.Shutdown().Error(); err != nil {
+	halt := p.machine.haltError()
+	p.log.Error("this peer stops: it can't apply the log", "error", halt)
+	if err := p.stopRaft(halt); err != nil {
 		p.log.Warn("raft didn't stop cleanly", "error", err)
 	}
 	if p.config.Fatal != nil {
-		p.config.Fatal(err)
+		p.config.Fatal(halt)
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if folder := os.Getenv("MILLRACE_TEST_CHILD"); folder != "" {
+	if folder := os.Getenv(childVariable); folder != "" {
 		os.Exit(child(folder))
 	}
 	goleak.VerifyTestMain(m)

@@ -16,12 +16,15 @@ const (
 	// small enough for a small disk, large enough to be rare to change.
 	logSegmentBytes = 16 << 20
 	// snapshotsKept is the latest and the one before it: see checkComplete.
-	snapshotsKept = 2
+	snapshotsKept  = 2
+	snapshotFolder = "snapshots" // raft's own name for it
+	damagedFolder  = "damaged"
 )
 
 // raftDisk is what raft keeps on disk: the log with the peer's vote and term,
 // and the snapshots that stand for the log's beginning.
 type raftDisk struct {
+	folder    string
 	log       *wal.WAL
 	meta      *metadb.BoltMetaDB // the log's, which closing the log leaves open
 	snapshots *raft.FileSnapshotStore
@@ -42,7 +45,7 @@ func openRaftDisk(dataDir string, logger *raftLogger) (*raftDisk, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the log in %s: %w: %w", logFolder, ErrDamaged, err), meta.Close())
 	}
-	return &raftDisk{log: log, meta: meta, snapshots: snapshots}, nil
+	return &raftDisk{folder: folder, log: log, meta: meta, snapshots: snapshots}, nil
 }
 
 func (d *raftDisk) Close() error { return errors.Join(d.log.Close(), d.meta.Close()) }
@@ -56,11 +59,11 @@ func (d *raftDisk) empty() (bool, error) {
 	return !used, nil
 }
 
-// checkComplete makes sure that a readable snapshot and the log together hold
-// every entry. Raft falls back to an older snapshot when the latest is damaged,
-// which is safe exactly if the log goes on where that one ends.
+// checkComplete makes sure that the latest readable snapshot and the log
+// together hold every entry, and only then sets aside the damaged snapshots
+// after it: the log stands in for them.
 func (d *raftDisk) checkComplete(logger *raftLogger) error {
-	first, err := d.log.FirstIndex()
+	first, err := d.log.FirstIndex() // 0 when the log is empty
 	if err != nil {
 		return fmt.Errorf("read the log: %w: %w", ErrDamaged, err)
 	}
@@ -69,19 +72,24 @@ func (d *raftDisk) checkComplete(logger *raftLogger) error {
 		return fmt.Errorf("list the snapshots: %w", err)
 	}
 	var reached uint64
+	var damaged []string
 	for _, meta := range kept {
 		if err := d.readable(meta.ID); err != nil {
-			logger.Error("a snapshot is damaged and not used", "snapshot", meta.ID, "error", err)
+			logger.Error("a snapshot is damaged", "snapshot", meta.ID, "error", err)
+			damaged = append(damaged, meta.ID)
 			continue
 		}
 		reached = meta.Index
 		break
 	}
-	switch {
-	case first > reached+1:
-		return fmt.Errorf("%w: the log begins at entry %d and no readable snapshot has those before it (the latest ends at %d): restore a backup, or remove the data folder and let the peer join anew", ErrDamaged, first, reached)
-	case first == 0 && reached == 0 && len(kept) > 0:
-		return fmt.Errorf("%w: no snapshot is readable and the log is empty", ErrDamaged)
+	if first > reached+1 || first == 0 && len(damaged) > 0 {
+		return fmt.Errorf("%w: no readable snapshot has the entries before %d, where the log begins (the latest ends at %d): restore a backup, or remove the data folder and let the peer join anew", ErrDamaged, first, reached)
+	}
+	for _, id := range damaged {
+		if err := d.setAside(id); err != nil {
+			return err
+		}
+		logger.Warn("the log stands in for a damaged snapshot, which was set aside", "snapshot", id, "folder", damagedFolder)
 	}
 	return nil
 }
@@ -93,4 +101,18 @@ func (d *raftDisk) readable(id string) error {
 		return err
 	}
 	return source.Close()
+}
+
+// setAside moves a damaged snapshot to where raft doesn't look for it and a
+// person does.
+func (d *raftDisk) setAside(id string) error {
+	aside := filepath.Join(d.folder, damagedFolder)
+	err := os.MkdirAll(aside, 0o700)
+	if err == nil {
+		err = os.Rename(filepath.Join(d.folder, snapshotFolder, id), filepath.Join(aside, id))
+	}
+	if err != nil {
+		return fmt.Errorf("set the damaged snapshot %s aside: %w", id, err)
+	}
+	return nil
 }

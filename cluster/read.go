@@ -58,7 +58,7 @@ func (p *Peer) openTerm(ctx context.Context) (*term, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-p.closing:
+		case <-p.alive.Done():
 			return nil, ErrClosed
 		case <-p.machine.halted:
 		case <-changed:
@@ -81,7 +81,7 @@ func (p *Peer) Ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the peer to be ready: %w", ctx.Err())
-		case <-p.closing:
+		case <-p.alive.Done():
 			return ErrClosed
 		case <-p.machine.halted:
 			return p.machine.haltError()

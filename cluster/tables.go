@@ -144,7 +144,11 @@ func (i keyIndex[Row]) FromObject(raw any) (bool, []byte, error) {
 		return false, nil, fmt.Errorf("index a %T as a %T", raw, row)
 	}
 	key, indexed := i.key(row)
-	return indexed, key, nil
+	if !indexed {
+		// With the same key before and after, an update would leave the old row.
+		return false, nil, nil
+	}
+	return true, key, nil
 }
 
 // FromArgs implements memdb.Indexer.
