@@ -127,7 +127,7 @@ func TestClientWithoutRedirectsReturnsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read only
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusFound {
 		t.Errorf("got %s", response.Status)
 	}

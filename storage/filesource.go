@@ -106,7 +106,7 @@ func (f *fileReader) readAt(ctx context.Context, p []byte, off int64) error {
 		return context.Cause(ctx)
 	}
 	_, err := f.file.ReadAt(p, off)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return changed(f.name, "it has become shorter")
 	}
 	if err != nil {

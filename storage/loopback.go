@@ -27,9 +27,10 @@ type Loopback struct {
 	served map[string]*Served
 }
 
-// NewLoopback starts the server on a free port. Close it.
-func NewLoopback() (*Loopback, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+// NewLoopback starts the server on a free port. Close it. When ctx ends, so do
+// the reads.
+func NewLoopback(ctx context.Context) (*Loopback, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen on the loopback for sources: %w", err)
 	}
@@ -38,6 +39,7 @@ func NewLoopback() (*Loopback, error) {
 		Handler:           http.HandlerFunc(l.handle),
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		// No write timeout: an encoder may let the connection wait for as long
 		// as it takes to encode what it has.
 	}
@@ -148,7 +150,7 @@ type servedReader struct {
 func (r *servedReader) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.served.source.ReadAtContext(r.ctx, p, off)
 	r.served.bytes.Add(int64(n))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		r.served.note(r.ctx, err)
 	}
 	return n, err

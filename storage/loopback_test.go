@@ -18,7 +18,7 @@ import (
 
 func newLoopback(t *testing.T) *Loopback {
 	t.Helper()
-	loopback, err := NewLoopback()
+	loopback, err := NewLoopback(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func ask(t *testing.T, method, url, byteRange string) (*http.Response, []byte, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read only
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return response, body, err
 }

@@ -113,7 +113,7 @@ func (b *bucketOutput) holds(ctx context.Context, name string, body io.ReaderAt,
 	if err != nil {
 		return false
 	}
-	defer stored.Close() //nolint:errcheck // read only
+	defer stored.Close()
 	got := sha256.New()
 	_, err = io.Copy(got, stored)
 	return err == nil && hex.EncodeToString(got.Sum(nil)) == hex.EncodeToString(want.Sum(nil))

@@ -226,7 +226,7 @@ type failingReader struct {
 
 func (r *failingReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = plain(r.explain(err))
 	}
 	return n, err

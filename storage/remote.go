@@ -34,7 +34,7 @@ func (s *Store) openRemote(ctx context.Context, name string, from origin) (*Sour
 		if err != nil {
 			return err
 		}
-		defer got.body.Close() //nolint:errcheck // read only
+		defer got.body.Close()
 		switch {
 		case got.total == 0:
 			return job.Fail(job.InputEmpty, "%s has no bytes.", name)
@@ -78,7 +78,7 @@ type remote struct {
 func hashKey(parts ...string) string {
 	hash := sha256.New()
 	for _, part := range parts {
-		fmt.Fprintf(hash, "%d:%s", len(part), part)
+		_, _ = fmt.Fprintf(hash, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(hash.Sum(nil))
 }
@@ -106,7 +106,7 @@ func (r *remote) fetchOnce(ctx context.Context, off int64, p []byte) (int, error
 	if err != nil {
 		return 0, err
 	}
-	defer got.body.Close() //nolint:errcheck // read only
+	defer got.body.Close()
 	if how := got.differs(r.version, r.size); how != "" {
 		return 0, changed(r.name, how)
 	}
@@ -117,7 +117,7 @@ func (r *remote) fetchOnce(ctx context.Context, off int64, p []byte) (int, error
 		return 0, &transient{failure: job.Fail(job.InputUnreachable, "%s: the server no longer sends ranges.", r.name)}
 	}
 	n, err := io.ReadFull(watch.count(got.body), p[:min(got.length, int64(len(p)))])
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, inputSide.transport(watched, r.name, err)
@@ -156,15 +156,16 @@ func (r *remote) openWhole(ctx context.Context, got *answer) (*Source, error) {
 
 // download writes the whole object to a file: from got, or a new answer if nil.
 func (r *remote) download(ctx context.Context, path string, got *answer) (made, error) {
-	watched, watch := ctx, (*watch)(nil)
+	watched := ctx
 	if got == nil {
+		var watch *watch
 		watched, watch = r.store.startWatch(ctx)
 		defer watch.stop()
 		var err error
 		if got, err = r.origin.get(watched, 0, -1, version{}); err != nil {
 			return made{}, err
 		}
-		defer got.body.Close() //nolint:errcheck // read only
+		defer got.body.Close()
 		got.body = readCloser{watch.count(got.body), got.body}
 		if how := got.differs(r.version, got.total); how != "" {
 			return made{}, changed(r.name, how)

@@ -60,9 +60,9 @@ func TestBucketInAnotherRegionIsNamed(t *testing.T) {
 		_, _ = w.Write([]byte(`<Error><Code>PermanentRedirect</Code><Message>Elsewhere.</Message></Error>`))
 		return true
 	})
-	failure := wantCode(t, output(t, newStore(t, nil), gateway.URL("videos", "out")).Check(t.Context()), job.OutputAccessDenied)
-	if !strings.Contains(failure.Message, "region eu-north-1") {
-		t.Errorf("message %q", failure.Message)
+	message := wantCode(t, output(t, newStore(t, nil), gateway.URL("videos", "out")).Check(t.Context()), job.OutputAccessDenied)
+	if !strings.Contains(message, "region eu-north-1") {
+		t.Errorf("message %q", message)
 	}
 }
 

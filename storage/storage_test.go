@@ -27,7 +27,7 @@ func newStore(t *testing.T, change func(*Config)) *Store {
 	t.Helper()
 	config := Config{
 		AllowedNetworks: loopbackNetwork, CacheDir: t.TempDir(), BlockBytes: 64 << 10,
-		Retry:        Retry{Budget: 2 * time.Second, Base: time.Millisecond, Max: 5 * time.Millisecond},
+		Retry:        Retry{Budget: 20 * time.Second, Base: time.Millisecond, Max: 5 * time.Millisecond},
 		StallTimeout: 20 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -112,13 +112,14 @@ func wantBytes(t *testing.T, source *Source, want []byte) {
 	}
 }
 
-func wantCode(t *testing.T, err error, code job.Code) *job.Failure {
+// wantCode wants err to be a failure with that code, and gives its sentence.
+func wantCode(t *testing.T, err error, code job.Code) string {
 	t.Helper()
 	var failure *job.Failure
 	if !errors.As(err, &failure) || failure.Code != code {
 		t.Fatalf("got %v, want %s", err, code)
 	}
-	return failure
+	return failure.Message
 }
 
 // noise is bytes that no two offsets share.

@@ -93,7 +93,7 @@ func (o *Output) compareHash(ctx context.Context, want job.Object) (reason strin
 		if err != nil {
 			return err
 		}
-		defer body.Close() //nolint:errcheck // read only
+		defer body.Close()
 		hash := sha256.New()
 		if _, err := io.Copy(hash, contextReader{ctx, body}); err != nil {
 			var failure *job.Failure

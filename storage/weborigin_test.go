@@ -183,9 +183,9 @@ func TestStatusesBecomeNamedFailures(t *testing.T) {
 		400: job.InputAccessDenied, 204: job.InputEmpty, 500: job.InputUnreachable, 503: job.InputUnreachable, 429: job.InputUnreachable,
 	} {
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
-		failure := wantCode(t, openError(t, newStore(t, impatient), url+"/a.mp4?token=hidden"), code)
-		if strings.Contains(failure.Message, "hidden") || !strings.Contains(failure.Message, "/a.mp4?token=***") {
-			t.Errorf("%d: message %q", status, failure.Message)
+		message := wantCode(t, openError(t, newStore(t, impatient), url+"/a.mp4?token=hidden"), code)
+		if strings.Contains(message, "hidden") || !strings.Contains(message, "/a.mp4?token=***") {
+			t.Errorf("%d: message %q", status, message)
 		}
 	}
 }

@@ -79,7 +79,8 @@ func (g *Gateway) CreateBucket(t testing.TB, name string) {
 func (g *Gateway) run(t testing.TB, address string) (words string, up bool) {
 	t.Helper()
 	var said safeBuffer
-	command := exec.Command(g.binary, "--quiet", "--keep-alive", "--port", address,
+	// t.Context ends before the test's cleanups, which may still need the server.
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), g.binary, "--quiet", "--keep-alive", "--port", address,
 		"--access", g.AccessKey, "--secret", g.SecretKey, "--region", g.Region, "posix", g.Dir)
 	command.Stdout, command.Stderr = &said, &said
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -134,7 +135,7 @@ func answers(ctx context.Context, address string, exited <-chan struct{}) bool {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
