@@ -76,13 +76,17 @@ type Config struct {
 	// RequestTimeout is how long one request may take, streams excepted;
 	// default 15 s: above the cluster's longest election.
 	RequestTimeout time.Duration
+	// BodyTimeout is how long the bytes of one request may take to come, and
+	// those of its answer to go, streams excepted; default 30 s: 1 MiB at
+	// 280 kbit/s.
+	BodyTimeout time.Duration
 	// CreateRate is how many jobs an organisation may create per second over
 	// time, CreateBurst how many at once; default 100 and 1,000. More is
 	// answered by 429.
 	CreateRate  float64
 	CreateBurst int
-	// MaxStreams is how many event streams this peer serves; default 4,096,
-	// which takes some 100 MB.
+	// MaxStreams is how many event streams this peer serves, half of them for
+	// one organisation at most; default 4,096, which take some 100 MB.
 	MaxStreams int
 	// Heartbeat is the longest silence of an event stream; default 15 s, below
 	// the 30 to 60 s after which common proxies cut a silent connection.
@@ -118,6 +122,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	setDefault(&c.Version, "dev")
 	setDefault(&c.RequestTimeout, 15*time.Second)
+	setDefault(&c.BodyTimeout, 30*time.Second)
 	setDefault(&c.CreateRate, 100)
 	setDefault(&c.CreateBurst, 1000)
 	setDefault(&c.MaxStreams, 4096)

@@ -69,7 +69,7 @@ func (h *hub) count() int {
 }
 
 // subscribe adds a stream that has been told everything up to revision last;
-// false when there are too many.
+// false when there are too many, or the organisation has half of all.
 func (h *hub) subscribe(org string, id job.ID, last uint64) (*subscriber, bool) {
 	h.life.Lock()
 	defer h.life.Unlock()
@@ -90,7 +90,13 @@ func (h *hub) subscribe(org string, id job.ID, last uint64) (*subscriber, bool) 
 func (h *hub) add(sub *subscriber) bool {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(h.subs) >= h.config.MaxStreams {
+	own := 0
+	for other := range h.subs {
+		if other.org == sub.org {
+			own++
+		}
+	}
+	if len(h.subs) >= h.config.MaxStreams || own >= max(1, h.config.MaxStreams/2) {
 		return false
 	}
 	h.subs[sub] = struct{}{}

@@ -13,7 +13,7 @@ import (
 const (
 	// headerTimeout is how long a client may take for a request's headers: a
 	// slow one costs a goroutine and a file descriptor for so long, no more.
-	headerTimeout = 10 * time.Second
+	headerTimeout = 5 * time.Second
 	// idleTimeout is how long a connection is kept for the next request; above
 	// the 60 s that most proxies keep theirs, so that they close first.
 	idleTimeout = 75 * time.Second

@@ -46,7 +46,7 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 // TestSlowClientsAreCutOffAndHurtNobody holds connections that never finish
 // their headers, or their body, while others are answered.
 func TestSlowClientsAreCutOffAndHurtNobody(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(c *Config) { c.BodyTimeout = time.Second })
 	base := f.serve()
 	var slow []net.Conn
 	for i := range 50 {
@@ -75,7 +75,7 @@ func TestSlowClientsAreCutOffAndHurtNobody(t *testing.T) {
 		t.Errorf("others got %s", response.Status)
 	}
 	if testing.Short() {
-		t.Skip("waiting for the time limits takes half a minute")
+		t.Skip("waiting for the time limits takes some seconds")
 	}
 	for _, connection := range slow {
 		// Whatever is answered, the connection ends.

@@ -13,11 +13,6 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// bodyTimeout is how long the bytes of a request may take to come, and those
-// of an answer to go, whatever the server's own settings are. Streams set
-// their own.
-const bodyTimeout = 30 * time.Second
-
 // Server answers the API's requests. It is safe for concurrent use; Serve runs it.
 type Server struct {
 	config  Config
@@ -79,8 +74,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurityHeaders(w.Header())
 	limits := http.NewResponseController(w)
 	// A writer that knows no deadlines has none to keep: it isn't a connection.
-	_ = limits.SetReadDeadline(started.Add(bodyTimeout))
-	_ = limits.SetWriteDeadline(started.Add(bodyTimeout))
+	// Streams set their own.
+	_ = limits.SetReadDeadline(started.Add(s.config.BodyTimeout))
+	_ = limits.SetWriteDeadline(started.Add(s.config.BodyTimeout))
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.recovered(seen, r, cause)

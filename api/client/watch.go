@@ -34,12 +34,12 @@ var errNoStream = errors.New("the server gives no event stream")
 // trying again can't cure.
 func (c *Client) Watch(ctx context.Context, id job.ID, seen func(job.View)) error {
 	watcher := &watch{client: c, id: id, seen: seen}
-	backoff := firstBackoff
+	follow, backoff := watcher.stream, firstBackoff
 	for {
-		err := watcher.stream(ctx)
+		err := follow(ctx)
 		if errors.Is(err, errNoStream) {
-			err = watcher.look(ctx)
-			backoff = pollInterval
+			follow = watcher.look
+			continue
 		}
 		var problem *Problem
 		switch {
@@ -53,6 +53,9 @@ func (c *Client) Watch(ctx context.Context, id job.ID, seen func(job.View)) erro
 			backoff, watcher.heard = firstBackoff, false
 		}
 		wait := backoff
+		if err == nil { // polled
+			wait = pollInterval
+		}
 		if problem != nil {
 			wait = max(wait, problem.RetryAfter)
 		}
