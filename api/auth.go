@@ -27,7 +27,7 @@ func (s *Server) authenticate(c *call, role cluster.Role) error {
 	}
 	key, known := c.view.KeyByHash(HashKey(text))
 	if !known {
-		return unauthorized("Invalid token.")
+		return unauthenticated("Invalid token.")
 	}
 	if org := c.part("org"); org != "" && org != key.Org {
 		return notFound()
@@ -58,18 +58,18 @@ func (s *Server) viewFor(r *http.Request) (cluster.View, error) {
 func keyText(r *http.Request) (string, error) {
 	given := r.Header.Values("Authorization")
 	if len(given) == 0 {
-		return "", unauthorized("Authentication credentials were not provided.")
+		return "", unauthenticated("Authentication credentials were not provided.")
 	}
 	scheme, text, _ := strings.Cut(given[0], " ")
 	text = strings.TrimSpace(text)
 	known := strings.EqualFold(scheme, "Token") || strings.EqualFold(scheme, "Bearer")
 	if len(given) > 1 || !known || text == "" {
-		return "", unauthorized("The Authorization header is not like “Token <key>”.")
+		return "", unauthenticated("The Authorization header is not like “Token <key>”.")
 	}
 	return text, nil
 }
 
-func unauthorized(sentence string) *problem {
-	return &problem{code: "unauthorized", detail: sentence,
+func unauthenticated(sentence string) *problem {
+	return &problem{code: "not_authenticated", detail: sentence,
 		header: http.Header{"Www-Authenticate": {`Token realm="millrace"`}}}
 }

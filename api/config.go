@@ -11,6 +11,7 @@ import (
 	"millrace/cluster"
 	"millrace/job"
 	"millrace/storage"
+	"millrace/webhook"
 )
 
 // State is the cluster's agreed state, as one peer reaches it.
@@ -150,7 +151,7 @@ func (anywhere) CheckOutput(storage.Location) error { return nil }
 
 // The contexts that secrets are sealed in; whoever opens them needs the same.
 const (
-	InputContext  = "job input"      // job.Spec.Input.Sealed
-	OutputContext = "job output"     // job.Spec.Output.Sealed
-	SecretContext = "webhook secret" // cluster.Webhook.Secret and PreviousSecret
+	InputContext  = "job input"           // job.Spec.Input.Sealed
+	OutputContext = "job output"          // job.Spec.Output.Sealed
+	SecretContext = webhook.SecretContext // cluster.Webhook.Secret and PreviousSecret
 )

@@ -26,7 +26,7 @@ type testStream struct {
 func (f *fixture) open(base, path, lastID string) *testStream {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	request, err := http.NewRequestWithContext(ctx, "GET", base+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}

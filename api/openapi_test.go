@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -225,8 +226,8 @@ func TestPanicEndsInAnIncidentAndNotInTheServersEnd(t *testing.T) {
 		panic("too late for another answer")
 	})
 	defer func() {
-		if cause := recover(); cause != http.ErrAbortHandler {
-			t.Errorf("the half answer wasn't cut off: %v", cause)
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("the half answer wasn't cut off: %v", err)
 		}
 	}()
 	f.server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))

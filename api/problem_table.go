@@ -26,7 +26,7 @@ var ProblemTable = []ProblemInfo{
 	{http.StatusBadRequest, "invalid_json", "Not JSON", "The body is not one JSON object in UTF-8.", "Send one JSON object, without duplicate keys, at most 32 levels deep."},
 	{http.StatusBadRequest, "invalid_input_url", "Bad input URL", "The source's URL can't be read or is not one that this cluster reads.", "Use http, https, s3 or file as the message says; ask the operator to allow the place."},
 	{http.StatusBadRequest, "invalid_output_path", "Bad output path", "The output path can't be read or is not one that this cluster writes to.", "Use s3://bucket/prefix/ or file:///folder/ under an output root."},
-	{http.StatusUnauthorized, "unauthorized", "Not authenticated", "No API key came with the request, or one that is unknown or revoked.", "Send the header “Authorization: Token <key>”."},
+	{http.StatusUnauthorized, "not_authenticated", "Not authenticated", "No API key came with the request, or one that is unknown or revoked.", "Send the header “Authorization: Token <key>”."},
 	{http.StatusForbidden, "forbidden", "Not allowed", "The key's role doesn't allow this.", "Use a key with the role that the message names."},
 	{http.StatusNotFound, "not_found", "Not found", "There is no such thing, or it belongs to another organisation.", "Check the organisation and the identifier in the address."},
 	{http.StatusNotFound, "invalid_page", "No such page", "The list has fewer pages.", "Start again at page 1: the list has changed."},

@@ -60,7 +60,7 @@ func TestSlowClientsAreCutOffAndHurtNobody(t *testing.T) {
 		}
 		slow = append(slow, connection)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), "GET", base+"/readyz", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/readyz", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -34,10 +35,8 @@ func TestWebhookIsShownAsItWasMade(t *testing.T) {
 	if strings.Contains(listed.body, "hush") || listed.members(t)["count"] != 1.0 {
 		t.Errorf("listed %s", listed.body)
 	}
-	for webhook := range strings.SplitSeq(fmt.Sprintf("%+v", *f.peer.Stale().Webhooks("default")[0]), " ") {
-		if strings.Contains(webhook, "hush") {
-			t.Errorf("the state holds the secret in the clear")
-		}
+	if bytes.Contains(f.peer.Stale().Webhooks("default")[0].Secret, []byte("hush")) {
+		t.Error("the state holds the secret in the clear")
 	}
 }
 
@@ -83,7 +82,7 @@ func TestReplacedSecretStaysGoodForADay(t *testing.T) {
 	}
 	f.clock.advance(time.Hour)
 	f.want(http.StatusOK, f.do("default/admin", "PUT", webhooksPath+id+"/", `{"url":"https://example.com/c","secret_token":"new"}`))
-	if same, _ := f.peer.Stale().Webhook("default", id); !same.PreviousUntil.Equal(stored.PreviousUntil) || string(same.Secret) != string(stored.Secret) {
+	if same, _ := f.peer.Stale().Webhook("default", id); !same.PreviousUntil.Equal(stored.PreviousUntil) || !bytes.Equal(same.Secret, stored.Secret) {
 		t.Error("putting the same secret again rotated it")
 	}
 }

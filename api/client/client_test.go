@@ -202,7 +202,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stranger.CloseIdleConnections()
-	if _, err = stranger.Job(t.Context(), "11111111111"); !errors.As(err, &problem) || problem.Code != "unauthorized" {
+	if _, err = stranger.Job(t.Context(), "11111111111"); !errors.As(err, &problem) || problem.Code != "not_authenticated" {
 		t.Errorf("got %v", err)
 	}
 }
