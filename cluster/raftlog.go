@@ -82,6 +82,15 @@ func (d *raftDisk) checkComplete(logger *raftLogger) error {
 		reached = meta.Index
 		break
 	}
+	// The log's files also hold the peer's term, so a log that is rightly empty
+	// after a snapshot still has one.
+	term, err := d.log.GetUint64([]byte("CurrentTerm"))
+	if err != nil {
+		return fmt.Errorf("read the log: %w: %w", ErrDamaged, err)
+	}
+	if term == 0 && len(kept) > 0 {
+		return fmt.Errorf("%w: its log is gone and its snapshots are not: restore a backup, or remove the data folder and let the peer join anew", ErrDamaged)
+	}
 	if first > reached+1 || first == 0 && len(damaged) > 0 {
 		return fmt.Errorf("%w: no readable snapshot has the entries before %d, where the log begins (the latest ends at %d): restore a backup, or remove the data folder and let the peer join anew", ErrDamaged, first, reached)
 	}

@@ -154,13 +154,18 @@ func TestATornTailOfTheLogCostsNothingAcknowledged(t *testing.T) {
 }
 
 func TestAFolderThatLostItsLogIsRefused(t *testing.T) {
-	folder := t.TempDir()
-	closePeer(t, open(t, quick(folder)))
-	if err := os.RemoveAll(filepath.Join(folder, raftFolder)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), quick(folder)); !errors.Is(err, ErrDamaged) {
-		t.Errorf("began anew where a log was: %v", err)
+	for _, lost := range []string{raftFolder, filepath.Join(raftFolder, raftLogFolder)} {
+		folder := t.TempDir()
+		p := open(t, quick(folder))
+		propose[any](t, p, createOrg("default"))
+		takeSnapshot(t, p)
+		closePeer(t, p)
+		if err := os.RemoveAll(filepath.Join(folder, lost)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), quick(folder)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("began anew where %s was: %v", lost, err)
+		}
 	}
 }
 
