@@ -196,18 +196,13 @@ func (s *Server) readOutput(request *createRequest, text string, wrong fieldErro
 	request.output, request.Output = location, location.String()
 }
 
-// locationSentence says what is wrong with a location. Only errors that are
-// made for clients are shown.
+// locationSentence says what is wrong with a location: the parsers' errors and
+// those of Locations are sentences for clients.
 func locationSentence(err error) string {
-	var invalid *storage.InvalidLocation
-	var failure *job.Failure
-	switch {
-	case errors.As(err, &invalid):
-		return invalid.Sentence
-	case errors.As(err, &failure):
+	if failure := (*job.Failure)(nil); errors.As(err, &failure) {
 		return failure.Message
 	}
-	return "This can't be used."
+	return err.Error()
 }
 
 // readIdempotencyKey takes the key from the body or from the header

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"millrace/job"
+	"millrace/storage"
 )
 
 func TestCreatedJobLooksLikeTheOriginals(t *testing.T) {
@@ -165,6 +167,29 @@ func TestBadRequestsNameTheirFields(t *testing.T) {
 	}
 	if after := f.peer.Stale().Index(); after != before {
 		t.Errorf("bad requests put %d entries into the log", after-before)
+	}
+}
+
+// nowhere refuses every location, each way in which that is said.
+type nowhere struct{}
+
+func (nowhere) CheckInput(storage.Location) error {
+	return job.Fail(job.InputDisallowed, "That folder is not under a source root.")
+}
+
+func (nowhere) CheckOutput(storage.Location) error {
+	return fmt.Errorf("%w", &storage.InvalidLocation{Sentence: "There is no output root."})
+}
+
+func TestPlacesThatTheOperatorDoesNotAllowAreRefusedInHisWords(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.Locations = nowhere{} })
+	got := f.want(http.StatusBadRequest, f.do("default/submit", "POST", jobsPath, request("x")))
+	for field, sentence := range map[string]string{
+		"input_url": "That folder is not under a source root.", "output_path": "There is no output root.",
+	} {
+		if fmt.Sprint(got.members(t)[field]) != "["+sentence+"]" {
+			t.Errorf("%s: got %s", field, got.body)
+		}
 	}
 }
 
