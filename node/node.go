@@ -152,7 +152,7 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 	if p.store, err = storage.New(config.Storage); err != nil {
 		return nil, err
 	}
-	if p.loopback, err = storage.NewLoopback(); err != nil {
+	if p.loopback, err = storage.NewLoopback(ctx); err != nil {
 		return nil, err
 	}
 	p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTPAddr)
