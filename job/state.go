@@ -173,6 +173,9 @@ func (r Record) Fail(ref Ref, failure Failure, lastWords string, redo []TaskID, 
 	if err != nil || task.State == TaskDropped {
 		return Change{Tasks: compact(task)}, err
 	}
+	if task.Kind != PackageTask {
+		redo = nil // a cancelled job's cleanup must not put its chunks back in the queue
+	}
 	task.Failures++
 	if failure.Code.Info().Blame == BlameInput || task.Failures >= MaxFailures {
 		return r.giveUp(task, failure, at)

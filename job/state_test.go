@@ -245,6 +245,17 @@ func TestACancelledJobIsCleanedWhenNobodyCanWriteAnyMore(t *testing.T) {
 	s.want(Cancelled, map[TaskID]TaskState{"cleanup": TaskWaiting})
 }
 
+func TestAFailedCleanupRedoesNothing(t *testing.T) {
+	s := begin(t)
+	s.plan(testPlan("etag"))
+	s.start("encode-00000")
+	s.finish("encode-00000")
+	s.then(s.Cancel(noon))
+	s.start("cleanup")
+	s.then(s.Fail(s.ref("cleanup"), *Fail(OutputUnreachable, "connection refused"), "", []TaskID{"encode-00000"}, noon))
+	s.want(Cancelled, map[TaskID]TaskState{"encode-00000": TaskFinished, "cleanup": TaskWaiting})
+}
+
 func TestACancelledJobThatNeverStartedHasNothingToClean(t *testing.T) {
 	s := begin(t)
 	s.then(s.Cancel(noon))
