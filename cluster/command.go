@@ -40,7 +40,9 @@ type (
 	// CreateJob queues a job. With an idempotency key that was used within
 	// IdempotencyWindow before At, the answer is the job of that time when
 	// RequestHash is the same and ErrIdempotencyConflict when it is not.
-	// Answers *job.Job.
+	// The same command twice (by ID and At) makes one job.
+	// Answers *job.Job. Errors: ErrNotFound (the organisation),
+	// ErrIdempotencyConflict, ErrOutputInUse, ErrExists.
 	CreateJob struct {
 		ID             job.ID    `json:"id"`
 		Org            string    `json:"org"`
@@ -100,7 +102,7 @@ type (
 	}
 
 	// RetryJob queues a failed or cancelled job again. Answers *job.Job.
-	// Errors: ErrNotFound, job.ErrNotEnded, job.ErrStopping.
+	// Errors: ErrNotFound, job.ErrNotEnded, job.ErrStopping, ErrOutputInUse.
 	RetryJob struct {
 		Org         string           `json:"org"`
 		ID          job.ID           `json:"id"`
@@ -113,14 +115,16 @@ type (
 		Webhook Webhook `json:"webhook"`
 	}
 
-	// DeleteWebhook removes a webhook and its undelivered events. Errors: ErrNotFound.
+	// DeleteWebhook removes a webhook, its undelivered events and its delivery
+	// log. Errors: ErrNotFound.
 	DeleteWebhook struct {
 		Org string `json:"org"`
 		ID  string `json:"id"`
 	}
 
 	// RecordDelivery stores the outcome of one try to deliver an event: it is
-	// done (delivered or given up), or due again.
+	// done (delivered or given up), or due again. Errors: ErrNotFound when the
+	// webhook was deleted meanwhile: there is nothing left to do.
 	RecordDelivery struct {
 		Event    uint64   `json:"event"`
 		Delivery Delivery `json:"delivery"`
@@ -141,6 +145,9 @@ type (
 
 	// Prune forgets ended jobs, idempotency keys and delivery records that
 	// ended before the given times, and the oldest ended jobs beyond KeepJobs.
+	// Jobs that are still being stopped or cleaned up are kept. Events that wait
+	// for a paused webhook are delivery records too. Answers *Pruned; each kind
+	// is forgotten up to 5000 at a time, so propose again while that is reached.
 	Prune struct {
 		JobsBefore        time.Time `json:"jobs_before"`
 		KeepJobs          int       `json:"keep_jobs"` // 0: any number
