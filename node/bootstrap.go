@@ -25,8 +25,7 @@ const AdminKeyFile = "admin.key"
 // bootstrap makes the default organisation and its admin key, once. The file is
 // written before the state, so that the key is never lost between the two.
 func bootstrap(ctx context.Context, state state, dataDir string, log *slog.Logger) error {
-	view := state.Stale()
-	if _, exists := view.Organisation(DefaultOrganisation); exists && len(view.Keys(DefaultOrganisation)) > 0 {
+	if bootstrapped(state.Stale()) {
 		return nil
 	}
 	now := time.Now()
@@ -45,6 +44,12 @@ func bootstrap(ctx context.Context, state state, dataDir string, log *slog.Logge
 	}
 	log.Info("the admin key of the organisation is in a file", "organisation", DefaultOrganisation, "file", file)
 	return nil
+}
+
+// bootstrapped says whether somebody can log in already.
+func bootstrapped(view cluster.View) bool {
+	_, exists := view.Organisation(DefaultOrganisation)
+	return exists && len(view.Keys(DefaultOrganisation)) > 0
 }
 
 // adminKey reads the key that an interrupted first start has left, or draws one.

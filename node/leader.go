@@ -34,6 +34,9 @@ type leader struct {
 	workers map[string]*workerSeen // by node ID
 	// retryAt is when a task that failed may be tried again.
 	retryAt map[taskKey]time.Time
+	// shown is the progress that was told last: it never goes back, though
+	// work may have to be done again.
+	shown map[runKey]float64
 	// kick wakes the scheduling loop; notice wakes the polls that wait.
 	kick   chan struct{}
 	notice chan struct{}
@@ -42,6 +45,11 @@ type leader struct {
 type taskKey struct {
 	job  job.ID
 	task job.TaskID
+}
+
+type runKey struct {
+	job job.ID
+	run int
 }
 
 // workerSeen is what the leader knows of a worker from its latest poll.
@@ -56,7 +64,7 @@ type workerSeen struct {
 func newLeader(state state, log *slog.Logger, now func() time.Time) *leader {
 	return &leader{
 		state: state, log: log, now: now,
-		workers: make(map[string]*workerSeen), retryAt: make(map[taskKey]time.Time),
+		workers: make(map[string]*workerSeen), retryAt: make(map[taskKey]time.Time), shown: make(map[runKey]float64),
 		kick: make(chan struct{}, 1), notice: make(chan struct{}),
 	}
 }

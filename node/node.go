@@ -77,8 +77,11 @@ func Run(ctx context.Context, config Config) (err error) {
 		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
 		Cluster:   clusterInfo{p.peer},
 		Ready: func(context.Context) error {
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return errDrained
+			case !bootstrapped(p.peer.Stale()):
+				return errors.New("the first start is still making the admin key")
 			}
 			return nil
 		},
@@ -152,7 +155,8 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 	if p.store, err = storage.New(config.Storage); err != nil {
 		return nil, err
 	}
-	if p.loopback, err = storage.NewLoopback(ctx); err != nil {
+	// It serves attempts, which outlive ctx by the drain time.
+	if p.loopback, err = storage.NewLoopback(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
 	}
 	p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTPAddr)

@@ -48,7 +48,9 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 		return job.Progress{Percent: inspectedPercent}, true
 	}
 	share := done / all
-	progress := job.Progress{Percent: inspectedPercent + share*(encodedPercent-inspectedPercent)}
+	run := runKey{id, record.Job.Run}
+	l.shown[run] = max(l.shown[run], inspectedPercent+share*(encodedPercent-inspectedPercent))
+	progress := job.Progress{Percent: l.shown[run]}
 	if elapsed := l.now().Sub(record.Job.Started); share > 0.01 && elapsed > 0 {
 		left := time.Duration(float64(elapsed) * (1 - share) / share)
 		progress.ETA = &left

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -94,7 +95,10 @@ func (l *leader) placement(view cluster.View) (scheduler.Input, time.Duration) {
 	var in scheduler.Input
 	used := make(map[string]hwaccel.Room) // by node and device
 	next, now := idleStep, l.now()
+	unsettled := make(map[job.ID]bool)
+	defer l.forget(unsettled)
 	for record := range view.Unsettled() {
+		unsettled[record.Job.ID] = true
 		for _, task := range record.Tasks {
 			if task.Held() {
 				key := task.Last().Node + "/" + task.Last().Device
@@ -121,6 +125,12 @@ func (l *leader) placement(view cluster.View) (scheduler.Input, time.Duration) {
 		in.Nodes = append(in.Nodes, node)
 	}
 	return in, next
+}
+
+// forget drops what is remembered of jobs that are settled.
+func (l *leader) forget(unsettled map[job.ID]bool) {
+	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return !unsettled[key.job] })
+	maps.DeleteFunc(l.shown, func(key runKey, _ float64) bool { return !unsettled[key.job] })
 }
 
 func describeTask(record job.Record, task *job.Task) scheduler.Task {
