@@ -21,9 +21,11 @@ fetch_clip() {
 		mkdir -p "$cache/clips"
 		(
 			cd "$cache/clips"
-			if ! apt-get -q download "$package" >&2; then
+			# As root, apt would like to download as another user, who can't
+			# write here; that is no matter.
+			if ! apt-get -q -o APT::Sandbox::User=root download "$package" >&2; then
 				APT_FOR=$package
-				apt update && apt-get -q download "$package" >&2
+				apt update && apt-get -q -o APT::Sandbox::User=root download "$package" >&2
 			fi
 			dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --wildcards '*/movie-hello.mp4'
 			rm -f "$package"_*.deb
@@ -42,20 +44,18 @@ free_port() {
 	done
 }
 
-# ready says whether the peer takes jobs.
-ready() {
-	local status=
-	{
-		exec 3<>"/dev/tcp/127.0.0.1/$http" &&
-			printf 'GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3 && read -r status <&3
-	} 2>/dev/null
-	exec 3>&- 2>/dev/null || true
+# ready says whether the peer takes jobs. (In a subshell: a connection that is
+# refused must not end the script.)
+ready() (
+	exec 3<>"/dev/tcp/127.0.0.1/$http" || exit
+	printf 'GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3
+	read -r status <&3
 	[[ $status == *" 200 "* ]]
-}
+) 2>/dev/null
 
 # measure FILE ENTRY: what ffprobe says of the first video stream.
 measure() {
-	ffprobe -v error -select_streams v:0 -count_packets -show_entries "$2" -of csv=p=0 "$1" | head -n 1 | tr -d '\r,'
+	ffprobe -v error -select_streams v:0 -count_packets -show_entries "$2" -of csv=p=0 "$1" | awk 'NF && !seen++ { gsub(/,/, ""); print }'
 }
 
 peer=
@@ -99,7 +99,7 @@ http=$(free_port) gossip=$(free_port) raft=$(free_port)
 
 say "starting a peer on 127.0.0.1:$http"
 bin/millrace serve --data "$data" --http "127.0.0.1:$http" --gossip "127.0.0.1:$gossip" --raft "127.0.0.1:$raft" \
-	--output-root "$out" "${roots[@]}" "${network[@]}" >"$data/peer.log" 2>&1 &
+	--output-root "$PWD" "${roots[@]}" "${network[@]}" >"$data/peer.log" 2>&1 &
 peer=$!
 for ((tries = 0; ; tries++)); do
 	ready && break
