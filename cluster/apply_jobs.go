@@ -16,24 +16,24 @@ func (c CreateJob) apply(t *tx) (any, error) {
 			if earlier.RequestHash != c.RequestHash {
 				return nil, ErrIdempotencyConflict
 			}
-			row, err := t.jobOf(c.Org, earlier.Job)
+			record, err := t.jobOf(c.Org, earlier.Job)
 			if err != nil {
 				return nil, err
 			}
-			return row.Job, nil
+			return record.Job, nil
 		}
 	}
-	if row, ok := t.record(c.ID); ok {
+	if record, ok := t.record(c.ID); ok {
 		// The same command again: a proposer that never heard the first answer.
-		if row.Job.Org == c.Org && row.Job.Created.Equal(c.At) {
-			return row.Job, nil
+		if record.Job.Org == c.Org && record.Job.Created.Equal(c.At) {
+			return record.Job, nil
 		}
 		return nil, fmt.Errorf("job %s: %w", c.ID, ErrExists)
 	}
 	if err := t.outputFree(c.Spec.Output, c.ID); err != nil {
 		return nil, err
 	}
-	created := t.change(nil, job.New(c.ID, c.Org, c.Spec, c.At))
+	created := t.change(job.Record{}, job.New(c.ID, c.Org, c.Spec, c.At))
 	if c.IdempotencyKey != "" {
 		t.put(tableIdempotency, &idempotencyRow{
 			Org: c.Org, Key: c.IdempotencyKey, RequestHash: c.RequestHash, Job: c.ID, At: c.At,
@@ -45,62 +45,62 @@ func (c CreateJob) apply(t *tx) (any, error) {
 func (c StartAttempts) apply(t *tx) (any, error) {
 	started := []job.Ref{}
 	for _, a := range c.Assignments {
-		row, ok := t.record(a.Job)
+		record, ok := t.record(a.Job)
 		if !ok {
 			continue
 		}
-		change, err := row.Start(a.Assignment, c.At)
+		change, err := record.Start(a.Assignment, c.At)
 		if err != nil {
 			continue // out of date
 		}
-		t.change(row, change)
+		t.change(record, change)
 		started = append(started, job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt})
 	}
 	return started, nil
 }
 
 func (c PlanJob) apply(t *tx) (any, error) {
-	row, err := t.reported(c.Ref)
+	record, err := t.reported(c.Ref)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.Plan.Timeline.Validate(); err != nil {
 		return nil, fmt.Errorf("plan job %s: %w", c.Ref.Job, err)
 	}
-	change, err := row.Adopt(c.Ref, c.Plan, c.Tasks, c.At)
+	change, err := record.Adopt(c.Ref, c.Plan, c.Tasks, c.At)
 	if err != nil {
 		return nil, err
 	}
-	t.change(row, change)
+	t.change(record, change)
 	return nil, nil
 }
 
 func (c FinishTask) apply(t *tx) (any, error) {
-	row, err := t.reported(c.Ref)
+	record, err := t.reported(c.Ref)
 	if err != nil {
 		return nil, err
 	}
-	if task := row.Task(c.Ref.Task); task != nil && task.Kind == job.InspectTask && task.State == job.TaskRunning {
+	if task := record.Task(c.Ref.Task); task != nil && task.Kind == job.InspectTask && task.State == job.TaskRunning {
 		return nil, fmt.Errorf("finish %s without its plan, which PlanJob brings: %w", c.Ref, job.ErrTransition)
 	}
-	change, err := row.Finish(c.Ref, c.Result, c.At)
+	change, err := record.Finish(c.Ref, c.Result, c.At)
 	if err != nil {
 		return nil, err
 	}
-	t.change(row, change)
+	t.change(record, change)
 	return nil, nil
 }
 
 func (c FailTask) apply(t *tx) (any, error) {
-	row, err := t.reported(c.Ref)
+	record, err := t.reported(c.Ref)
 	if err != nil {
 		return nil, err
 	}
-	change, err := row.Fail(c.Ref, c.Failure, c.LastWords, c.Redo, c.At)
+	change, err := record.Fail(c.Ref, c.Failure, c.LastWords, c.Redo, c.At)
 	if err != nil {
 		return nil, err
 	}
-	t.change(row, change)
+	t.change(record, change)
 	return nil, nil
 }
 
@@ -109,52 +109,52 @@ func (c LoseAttempts) apply(t *tx) (any, error) {
 		return nil, fmt.Errorf("lose attempts as %q: only %s and %s are known", c.Outcome, job.OutcomeLost, job.OutcomeStopped)
 	}
 	for _, ref := range c.Refs {
-		row, ok := t.record(ref.Job)
+		record, ok := t.record(ref.Job)
 		if !ok {
 			continue
 		}
-		change, err := row.Lose(ref, c.Outcome, c.Reason, c.At)
+		change, err := record.Lose(ref, c.Outcome, c.Reason, c.At)
 		if err != nil {
 			continue // out of date
 		}
-		t.change(row, change)
+		t.change(record, change)
 	}
 	return nil, nil
 }
 
 // reported finds the job that a report is of. One that is forgotten has no
 // attempt that could hold anything.
-func (t *tx) reported(ref job.Ref) (*jobRow, error) {
-	row, ok := t.record(ref.Job)
+func (t *tx) reported(ref job.Ref) (job.Record, error) {
+	record, ok := t.record(ref.Job)
 	if !ok {
-		return nil, fmt.Errorf("report of %s: %w", ref, job.ErrFenced)
+		return job.Record{}, fmt.Errorf("report of %s: %w", ref, job.ErrFenced)
 	}
-	return row, nil
+	return record, nil
 }
 
 func (c CancelJob) apply(t *tx) (any, error) {
-	row, err := t.jobOf(c.Org, c.ID)
+	record, err := t.jobOf(c.Org, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	change, err := row.Cancel(c.At)
+	change, err := record.Cancel(c.At)
 	if err != nil {
 		return nil, err
 	}
-	return t.change(row, change), nil
+	return t.change(record, change), nil
 }
 
 func (c RetryJob) apply(t *tx) (any, error) {
-	row, err := t.jobOf(c.Org, c.ID)
+	record, err := t.jobOf(c.Org, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	change, err := row.Retry(c.Resolutions, c.At)
+	change, err := record.Retry(c.Resolutions, c.At)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.outputFree(row.Job.Spec.Output, c.ID); err != nil {
+	if err := t.outputFree(record.Job.Spec.Output, c.ID); err != nil {
 		return nil, err
 	}
-	return t.change(row, change), nil
+	return t.change(record, change), nil
 }

@@ -29,11 +29,11 @@ func (c Prune) apply(t *tx) (any, error) {
 	}
 	for _, row := range jobs {
 		// A key whose job is forgotten stands for nothing any more.
-		for _, key := range slices.Collect(scan[*idempotencyRow](t.txn, tableIdempotency, indexJob, part(nil, string(row.Job.ID)))) {
+		for _, key := range slices.Collect(scan[*idempotencyRow](t.txn, tableIdempotency, indexJob, part(nil, string(row.job.ID)))) {
 			t.remove(tableIdempotency, key)
 		}
 		t.remove(tableJobs, row)
-		t.count(row.Job.Status, "")
+		t.count(row.job.Status, "")
 	}
 	for _, event := range events {
 		t.remove(tableEvents, event)
@@ -55,7 +55,7 @@ func (c Prune) jobs(t *tx) []*jobRow {
 	seen := 0
 	return scanFirst(t.txn, tableJobs, indexSettled, maxPruned, func(row *jobRow) bool {
 		seen++
-		return seen <= excess || row.Job.Ended.Before(c.JobsBefore)
+		return seen <= excess || row.job.Ended.Before(c.JobsBefore)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
@@ -39,8 +40,8 @@ type snapshotLine struct {
 
 // recordLine is a job with its tasks.
 type recordLine struct {
-	Job   *job.Job    `json:"job"`
-	Tasks []*job.Task `json:"tasks"`
+	Job   *job.Job        `json:"job"`
+	Tasks json.RawMessage `json:"tasks"`
 }
 
 type snapshotTrailer struct {
@@ -105,7 +106,10 @@ func writeSnapshot(out io.Writer, v *view) error {
 	if err := errors.Join(
 		writeRows[*Organisation](w, tableOrganisations, nil),
 		writeRows[*Key](w, tableKeys, nil),
-		writeRows(w, tableJobs, func(row *jobRow) any { return recordLine{row.Job, row.Tasks} }),
+		writeRows(w, tableJobs, func(row *jobRow) (any, error) {
+			tasks, err := row.tasksJSON()
+			return recordLine{row.job, tasks}, err
+		}),
 		writeRows[*Webhook](w, tableWebhooks, nil),
 		writeRows[*Event](w, tableEvents, nil),
 		writeRows[*idempotencyRow](w, tableIdempotency, nil),
@@ -120,13 +124,17 @@ func writeSnapshot(out io.Writer, v *view) error {
 
 // writeRows writes a table in the order of its IDs; shown turns a row into what
 // is written, nil for the row itself.
-func writeRows[Row any](w *snapshotWriter, table string, shown func(Row) any) error {
+func writeRows[Row any](w *snapshotWriter, table string, shown func(Row) (any, error)) error {
 	for row := range scan[Row](w.txn, table, indexID, nil) {
 		var value any = row
+		var err error
 		if shown != nil {
-			value = shown(row)
+			value, err = shown(row)
 		}
-		data, err := json.Marshal(value)
+		var data []byte
+		if err == nil {
+			data, err = json.Marshal(value)
+		}
 		if err != nil {
 			return fmt.Errorf("encode a row of %s: %w", table, err)
 		}
@@ -198,10 +206,14 @@ func readRow(t *tx, meta *metaRow, line snapshotLine) error {
 		if err := json.Unmarshal(line.Row, &record); err != nil {
 			return err
 		}
-		if record.Job == nil {
-			return errors.New("a record without its job")
+		var tasks []*job.Task
+		if err := json.Unmarshal(record.Tasks, &tasks); err != nil {
+			return err
 		}
-		t.put(tableJobs, newJobRow(job.Record{Job: record.Job, Tasks: record.Tasks}))
+		if record.Job == nil || slices.Contains(tasks, nil) {
+			return errors.New("a record without its job, or with an empty task")
+		}
+		t.putRecord(job.Record{Job: record.Job, Tasks: tasks})
 		meta.Jobs[record.Job.Status]++
 		return t.err
 	case tableOrganisations:

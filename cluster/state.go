@@ -39,24 +39,20 @@ func (v *view) Keys(org string) []*Key {
 
 func (v *view) Job(org string, id job.ID) (*job.Job, bool) {
 	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, []byte(id))
-	if !ok || row.Job.Org != org {
+	if !ok || row.job.Org != org {
 		return nil, false
 	}
-	return row.Job, true
+	return row.job, true
 }
 
 func (v *view) Record(id job.ID) (job.Record, bool) {
-	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, []byte(id))
-	if !ok {
-		return job.Record{}, false
-	}
-	return row.Record, true
+	return (&tx{txn: v.txn()}).record(id)
 }
 
 func (v *view) Jobs(org string) iter.Seq[*job.Job] {
 	return func(yield func(*job.Job) bool) {
 		for row := range scan[*jobRow](v.txn(), tableJobs, indexOrg, part(nil, org)) {
-			if !yield(row.Job) {
+			if !yield(row.job) {
 				return
 			}
 		}
@@ -66,7 +62,7 @@ func (v *view) Jobs(org string) iter.Seq[*job.Job] {
 func (v *view) Unsettled() iter.Seq[job.Record] {
 	return func(yield func(job.Record) bool) {
 		for row := range scan[*jobRow](v.txn(), tableJobs, indexUnsettled, nil) {
-			if !yield(row.Record) {
+			if !yield(row.record()) {
 				return
 			}
 		}

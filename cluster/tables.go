@@ -36,12 +36,6 @@ const (
 	indexAge       = "age"       // idempotency keys, oldest first
 )
 
-// jobRow is a job with its tasks by ID. Rows are immutable.
-type jobRow struct {
-	job.Record
-	unsettled bool // derived: see newJobRow
-}
-
 // idempotencyRow is what an idempotency key stands for.
 type idempotencyRow struct {
 	Org         string    `json:"org"`
@@ -59,17 +53,6 @@ type metaRow struct {
 	Jobs map[job.Status]int
 }
 
-// newJobRow derives what the indexes need.
-func newJobRow(record job.Record) *jobRow {
-	row := &jobRow{Record: record, unsettled: !record.Job.Status.Terminal()}
-	for _, task := range record.Tasks {
-		if task.Held() || task.Kind == job.CleanupTask && task.State == job.TaskWaiting {
-			row.unsettled = true
-		}
-	}
-	return row
-}
-
 // schema describes the tables. Every index value ends in the row's ID, so all
 // are unique; an index whose key function says false leaves the row out.
 var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
@@ -82,18 +65,18 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		index(indexOrg, func(k *Key) ([]byte, bool) { return append(timeKey(part(nil, k.Org), k.Created), k.ID...), true }),
 	),
 	tableJobs: table(tableJobs,
-		index(indexID, func(r *jobRow) ([]byte, bool) { return []byte(r.Job.ID), true }),
+		index(indexID, func(r *jobRow) ([]byte, bool) { return []byte(r.job.ID), true }),
 		index(indexOrg, func(r *jobRow) ([]byte, bool) {
-			return append(newestFirst(part(nil, r.Job.Org), r.Job.Created), r.Job.ID...), true
+			return append(newestFirst(part(nil, r.job.Org), r.job.Created), r.job.ID...), true
 		}),
 		index(indexUnsettled, func(r *jobRow) ([]byte, bool) {
-			return append(timeKey(nil, r.Job.Created), r.Job.ID...), r.unsettled
+			return append(timeKey(nil, r.job.Created), r.job.ID...), r.unsettled
 		}),
 		index(indexSettled, func(r *jobRow) ([]byte, bool) {
-			return append(timeKey(nil, r.Job.Ended), r.Job.ID...), !r.unsettled
+			return append(timeKey(nil, r.job.Ended), r.job.ID...), !r.unsettled
 		}),
 		index(indexOutput, func(r *jobRow) ([]byte, bool) {
-			return append(part(nil, outputKey(r.Job.Spec.Output)), r.Job.ID...), r.unsettled
+			return append(part(nil, outputKey(r.job.Spec.Output)), r.job.ID...), r.unsettled
 		}),
 	),
 	tableWebhooks: table(tableWebhooks,

@@ -81,23 +81,27 @@ func (t *tx) requireOrganisation(id string) error {
 	return nil
 }
 
-func (t *tx) record(id job.ID) (*jobRow, bool) {
-	return first[*jobRow](t.txn, tableJobs, indexID, []byte(id))
+func (t *tx) record(id job.ID) (job.Record, bool) {
+	row, ok := first[*jobRow](t.txn, tableJobs, indexID, []byte(id))
+	if !ok {
+		return job.Record{}, false
+	}
+	return row.record(), true
 }
 
 // jobOf finds a job of an organisation.
-func (t *tx) jobOf(org string, id job.ID) (*jobRow, error) {
-	row, ok := t.record(id)
-	if !ok || row.Job.Org != org {
-		return nil, fmt.Errorf("job %s: %w", id, ErrNotFound)
+func (t *tx) jobOf(org string, id job.ID) (job.Record, error) {
+	record, ok := t.record(id)
+	if !ok || record.Job.Org != org {
+		return job.Record{}, fmt.Errorf("job %s: %w", id, ErrNotFound)
 	}
-	return row, nil
+	return record, nil
 }
 
 // outputFree says whether no unsettled job but except writes to the output.
 func (t *tx) outputFree(output job.Location, except job.ID) error {
 	for row := range scan[*jobRow](t.txn, tableJobs, indexOutput, part(nil, outputKey(output))) {
-		if row.Job.ID != except {
+		if row.job.ID != except {
 			return ErrOutputInUse
 		}
 	}
@@ -112,27 +116,32 @@ func (t *tx) meta() metaRow {
 }
 
 // change stores what a command did to a job, and with a new status the events
-// that tell of it. old is nil for a new job.
-func (t *tx) change(old *jobRow, change job.Change) *job.Job {
+// that tell of it. old is empty for a new job.
+func (t *tx) change(old job.Record, change job.Change) *job.Job {
 	changed := change.Job
 	if changed == nil {
 		copied := *old.Job
 		changed = &copied
 	}
 	changed.Revision = t.index
-	var tasks []*job.Task
-	if old != nil {
-		tasks = old.Tasks
-	}
-	t.put(tableJobs, newJobRow(job.Record{Job: changed, Tasks: mergeTasks(tasks, change)}))
+	t.putRecord(job.Record{Job: changed, Tasks: mergeTasks(old.Tasks, change)})
 	switch {
-	case old == nil:
+	case old.Job == nil:
 		t.count("", changed.Status)
 	case old.Job.Status != changed.Status:
 		t.count(old.Job.Status, changed.Status)
 		t.announce(changed)
 	}
 	return changed
+}
+
+func (t *tx) putRecord(record job.Record) {
+	row, err := newJobRow(record)
+	if err != nil {
+		t.wrote, t.err = true, err
+		return
+	}
+	t.put(tableJobs, row)
 }
 
 // mergeTasks puts a change's tasks in the place of those with the same ID.
