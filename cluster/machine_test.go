@@ -92,15 +92,6 @@ func (b *bench) completed(org string, id job.ID, at time.Time) {
 	}
 }
 
-func statusOf(t *testing.T, b *bench, id job.ID) job.Status {
-	t.Helper()
-	record, ok := b.view().Record(id)
-	if !ok {
-		t.Fatalf("no job %s", id)
-	}
-	return record.Job.Status
-}
-
 func TestAJobGoesItsWay(t *testing.T) {
 	b := newBench(t)
 	b.do(createOrg("default"))
