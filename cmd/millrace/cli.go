@@ -20,6 +20,7 @@ type commands struct {
 	Cancel   cancelCommand   `cmd:"" help:"Cancel a job and remove what it wrote."`
 	Retry    retryCommand    `cmd:"" help:"Run a failed or cancelled job again; chunks that are good are kept."`
 	Webhooks webhooksCommand `cmd:"" help:"List, add, remove and resume webhooks, and see their deliveries."`
+	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

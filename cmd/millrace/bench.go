@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"millrace/bench"
+)
+
+// benchCommand measures this machine.
+type benchCommand struct {
+	Node benchNodeCommand `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
+}
+
+// benchNodeCommand compares a peer of its own with plain ffmpeg.
+type benchNodeCommand struct {
+	Clip   string `arg:"" type:"existingfile" help:"A 1080p clip of a minute or more; make bench has one."`
+	Rounds int    `default:"5" placeholder:"N" help:"How often all competitors run."`
+	FFmpeg string `name:"ffmpeg" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run."`
+	Dir    string `placeholder:"DIR" help:"Folder for outputs, some hundred MB; default: the system's for temporary files."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Run prints the ratios.
+func (c *benchNodeCommand) Run(ctx context.Context, std streams) error {
+	if c.Rounds < 1 {
+		return usagef("--rounds is %d: it must be at least 1", c.Rounds)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	clip, err := filepath.Abs(c.Clip)
+	if err != nil {
+		return fmt.Errorf("find the clip: %w", err)
+	}
+	report, err := bench.Node(ctx, bench.NodeConfig{
+		Millrace: program, FFmpeg: c.FFmpeg, Clip: clip, Rounds: c.Rounds, Dir: c.Dir, Log: std.err,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return std.writeJSON(report)
+	}
+	fmt.Fprintf(std.out, `medians of %d rounds            wall   CPU
+to five plain ffmpeg runs      %.2f   %.2f
+to one hand-written run        %.2f   %.2f
+idle peer: %.1f MB resident, %.2f %% of one core
+`, c.Rounds, report.ToPlainRuns, report.CPUToPlainRuns, report.ToHandWritten, report.CPUToHandWritten,
+		float64(report.IdleRSSBytes)/1e6, report.IdleCPUPercent)
+	return nil
+}
