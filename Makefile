@@ -16,18 +16,19 @@ build: ## build bin/millrace
 
 test: ## install what the tests need and run them
 	scripts/need.sh ffmpeg versitygw
-	$(GO) test ./...
+	$(wildcard scripts/fetch-media.sh)
+	$(GO) test -timeout 20m ./...
 
 race: ## the tests once more, under the race detector
 	scripts/need.sh ffmpeg versitygw cc
-	CGO_ENABLED=1 $(GO) test -race ./...
+	$(wildcard scripts/fetch-media.sh)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 
 lint: ## formatting, vet, static analysis, known vulnerabilities, generated files
 	scripts/lint.sh
 
-bench: build ## time a job against plain ffmpeg on this machine
-	scripts/need.sh ffmpeg
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+bench: build ## time jobs against plain ffmpeg on this machine: make bench [CLIP=path]
+	scripts/bench.sh $(if $(CLIP),'$(subst ','\'',$(CLIP))')
 
 demo: build ## run one job on a real clip: make demo [VIDEO=path-or-url]
 	scripts/demo.sh $(if $(VIDEO),'$(subst ','\'',$(VIDEO))')
