@@ -1,0 +1,84 @@
+package systemtest
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"millrace/job"
+)
+
+func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, ffmpeg.flags()...)
+	p.start()
+	// A chunk of 8 s that takes 8 s is under way for long enough to be killed.
+	ffmpeg.do(on(encodeFrom(0), `exec "$real" -re "$@"`))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	eventually(t, "the first segment is written", func() bool {
+		_, err := os.Stat(filepath.Join(p.outputs, "out", "240p", "00001.m4s"))
+		return err == nil
+	})
+	ffmpeg.do("")
+	running := slices.DeleteFunc(p.encoders(), func(e process) bool { return !strings.Contains(e.command, "trim=start_pts=0:") })
+	if len(running) != 1 {
+		t.Fatalf("the chunk's ffmpeg is not running: %v", p.encoders())
+	}
+	if err := killProcess(running[0].pid); err != nil {
+		t.Fatal(err)
+	}
+	completed := p.await(created.ID, job.Completed)
+	first := task(t, completed, "encode-00000")
+	if len(first.Attempts) != 2 {
+		t.Fatalf("the chunk's attempts are %s, want two", text(first.Attempts))
+	}
+	killed := first.Attempts[0]
+	if killed.Outcome != job.OutcomeFailed || killed.Failure == nil || killed.Failure.Code != job.EncoderFailed || !strings.Contains(killed.Failure.Message, "kill") {
+		t.Errorf("the killed attempt is kept as %s", text(killed))
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+}
+
+func TestAnFFmpegThatAlwaysFailsEndsTheJobInItsNamedError(t *testing.T) {
+	for _, test := range []struct {
+		name, plan string
+		code       job.Code
+		lastWords  string
+	}{
+		{"dies", on(anyEncode, `echo "[error] the stand-in has had enough" >&2; exit 1`), job.EncoderFailed, "had enough"},
+		{"is killed", on(anyEncode, `kill -KILL $$`), job.EncoderFailed, ""},
+		{"hangs", on(anyEncode, `exec sleep 1000`), job.EncoderStalled, ""},
+		{"makes too few frames", on(anyEncode, `set -- "${@/end_pts=100/end_pts=90}"`), job.EncoderOutputMismatch, ""},
+		{"makes nothing", on(anyEncode, `exit 0`), job.EncoderOutputMismatch, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ffmpeg := newStandIn(t)
+			p := newPeer(t, append(ffmpeg.flags(), "--first-frame-timeout", "5s", "--stall-timeout", "5s")...)
+			p.start()
+			ffmpeg.do(test.plan)
+			created := p.submit(request(p, p.put(numbered(t, 4), "clip.mp4"), "240p"))
+			failed := p.awaitFailure(created.ID, test.code)
+			tried := 0
+			for _, k := range failed.Tasks {
+				for _, attempt := range k.Attempts {
+					if k.Kind != job.EncodeTask || attempt.Outcome != job.OutcomeFailed {
+						continue
+					}
+					tried = max(tried, attempt.Number)
+					if attempt.Failure == nil || attempt.Failure.Code != test.code || !strings.Contains(attempt.LastWords, test.lastWords) {
+						t.Errorf("the attempt is kept as %s", text(attempt))
+					}
+				}
+			}
+			if tried != 3 {
+				t.Errorf("a chunk was tried %d times, want 3", tried)
+			}
+			p.noProcessLeft()
+			if _, err := os.Stat(filepath.Join(p.outputs, "out", "video.m3u8")); err == nil {
+				t.Error("a failed job has published a master")
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package systemtest
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"millrace/job"
+	"millrace/storage/storagetest"
+)
+
+// The long clip is cut into chunks of 4, 3, 2 and 1 segments for two slots.
+const (
+	longSeconds    = 20
+	lastChunk      = job.TaskID("encode-00003")
+	lastChunkStart = 18 * clipRate
+)
+
+func TestAJobGoesOnAfterThePeerIsKilledBeforeTheInspectionEnds(t *testing.T) {
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	p.start()
+	receiver := newHook(t)
+	receiver.subscribe(p)
+	door := ffmpeg.hold(anyProbe)
+	created := p.submit(request(p, p.put(numbered(t, 10), "clip.mp4"), "240p"))
+	door.reached()
+	p.kill()
+	door.open()
+	p.start()
+	completed := p.await(created.ID, job.Completed)
+	inspect := task(t, completed, "inspect")
+	if n := len(inspect.Attempts); n != 2 || inspect.Attempts[0].Outcome != job.OutcomeLost || inspect.Failures != 0 {
+		t.Errorf("the inspection's attempts are %s, want one lost and one finished", text(inspect))
+	}
+	receiver.expect(created.ID, job.Transcoding, job.Completed)
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(10, "240p"))
+}
+
+func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	p.start()
+	receiver := newHook(t)
+	receiver.subscribe(p)
+	door := ffmpeg.hold(encodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	door.reached()
+	var before job.View
+	eventually(t, "all chunks but the last are finished", func() bool {
+		before = p.read(created.ID)
+		return len(finished(before)) == 3
+	})
+	files := filesIn(t, filepath.Join(p.outputs, "out"))
+	p.kill()
+	door.open()
+	p.start()
+
+	completed := p.await(created.ID, job.Completed)
+	for _, id := range finished(before) {
+		if attempts := task(t, completed, id).Attempts; len(attempts) != 1 {
+			t.Errorf("%s was finished before the kill, and tried again: %s", id, text(attempts))
+		}
+	}
+	last := task(t, completed, lastChunk)
+	if n := len(last.Attempts); n != 2 || last.Attempts[0].Outcome != job.OutcomeLost || last.Attempts[1].Outcome != job.OutcomeFinished {
+		t.Errorf("the last chunk's attempts are %s, want one lost and one finished", text(last.Attempts))
+	}
+	after := filesIn(t, filepath.Join(p.outputs, "out"))
+	kept := 0
+	for name, modified := range files {
+		if strings.HasSuffix(name, ".m4s") && strings.HasPrefix(name, "240p") {
+			kept++
+			if after[name] != modified {
+				t.Errorf("%s was written again", name)
+			}
+		}
+	}
+	if kept != 9 {
+		t.Errorf("%d segments of 240p were there before the kill, want 9: %v", kept, files)
+	}
+	receiver.expect(created.ID, job.Transcoding, job.Completed)
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p", "360p"))
+}
+
+func TestAJobIsPublishedOnceWhenThePeerIsKilledWhilePackaging(t *testing.T) {
+	gateway := storagetest.Start(t)
+	gateway.CreateBucket(t, "videos")
+	gate := newGate(t, gateway)
+	p := newPeer(t, append([]string{"--allow-source-network", "127.0.0.0/8"}, allowHooks...)...)
+	p.start()
+	receiver := newHook(t)
+	receiver.subscribe(p)
+	gate.hold("PUT", "/video.mpd")
+	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p")
+	asked.OutputPath = gate.url("videos", "out/")
+	created := p.submit(asked)
+	gate.reached()
+	p.kill()
+	if files := filesIn(t, filepath.Join(gateway.Dir, "videos", "out")); files["video.m3u8"] != 0 {
+		t.Error("the master is there before the manifest")
+	}
+	gate.open()
+	p.start()
+	completed := p.await(created.ID, job.Completed)
+	for _, k := range completed.Tasks {
+		if k.Kind == job.EncodeTask && len(k.Attempts) != 1 {
+			t.Errorf("%s was encoded again: %s", k.ID, text(k.Attempts))
+		}
+	}
+	receiver.expect(created.ID, job.Transcoding, job.Completed)
+	checkLadder(t, filepath.Join(gateway.Dir, "videos", "out"), numberedLadder(10, "240p"))
+}
+
+func TestSIGTERMLetsARunningTaskFinish(t *testing.T) {
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "2m")...)
+	p.start()
+	door := ffmpeg.hold(encodeFrom(0))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.reached()
+	p.signal()
+	eventually(t, "the peer drains", func() bool { return strings.Contains(p.log(), "draining") })
+	door.open()
+	if code := p.wait(); code != 0 {
+		t.Errorf("the drained peer ended with exit code %d, want 0", code)
+	}
+	p.noProcessLeft()
+	p.start()
+	completed := p.await(created.ID, job.Completed)
+	if attempts := task(t, completed, "encode-00000").Attempts; len(attempts) != 1 {
+		t.Errorf("the task that was let finish was done again: %s", text(attempts))
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+}
+
+func TestSIGTERMGivesBackWhatDoesNotFinishInTime(t *testing.T) {
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "1s")...)
+	p.start()
+	door := ffmpeg.hold(encodeFrom(0))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.reached()
+	if code := p.terminate(); code != 0 {
+		t.Errorf("the drained peer ended with exit code %d, want 0", code)
+	}
+	p.noProcessLeft()
+	door.open()
+	p.start()
+	completed := p.await(created.ID, job.Completed)
+	first := task(t, completed, "encode-00000")
+	if first.Failures != 0 || len(first.Attempts) != 2 || slices.ContainsFunc(first.Attempts, func(a job.Attempt) bool { return a.Outcome == job.OutcomeFailed }) {
+		t.Errorf("the task that was given back counts as failed: %s", text(first))
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+}
+
+func TestAPeerThatIsKilledAgainAndAgainCompletesItsJob(t *testing.T) {
+	p := newPeer(t, allowHooks...)
+	p.start()
+	receiver := newHook(t)
+	receiver.subscribe(p)
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	// Each time after one more chunk, or at the end.
+	for n := 1; n <= 3; n++ {
+		eventually(t, "one more chunk is finished", func() bool {
+			now := p.read(created.ID)
+			return len(finished(now)) >= n || now.Status.Terminal()
+		})
+		p.restart()
+	}
+	p.await(created.ID, job.Completed)
+	receiver.expect(created.ID, job.Transcoding, job.Completed)
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p", "360p"))
+}
