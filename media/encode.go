@@ -28,6 +28,10 @@ type EncodeTask struct {
 	Attempt    int
 	// Progress is called with the frames encoded so far; it must not block.
 	Progress func(frames int64, framesPerSecond float64)
+
+	// arguments stands in for Encoder.Args where a test needs an encoder that
+	// loses nothing.
+	arguments func(hwaccel.Settings) []string
 }
 
 // moveFlags make ffmpeg write fragments that the cutter reads (see package cmaf).
@@ -89,17 +93,17 @@ func (t *Toolbox) Encode(ctx context.Context, in Input, output *storage.Output, 
 func encodeArgs(url string, task EncodeTask) []string {
 	plan := task.Plan
 	args := decoderArgs(plan.Source)
-	if from := seekTime(plan, task.Chunk.Frames.Start, task.Attempt); from > 0 {
-		// The frames between the keyframe and the chunk go through the grid
-		// as well: the grid's choice at the chunk's start depends on them.
-		args = append(args, "-ss", strconv.FormatFloat(from.Seconds(), 'f', 6, 64), "-noaccurate_seek")
-	}
+	args = append(args, seekArgs(seekTime(plan, task.Chunk.Frames.Start, task.Attempt))...)
 	args = append(args, ffmpeg.InputArgs(url)...)
 	graph := cascade(plan, task.Chunk.Frames, task.Renditions, task.Encoder.Scale, task.Encoder.PixelFormat)
 	args = append(args, "-filter_complex_threads", strconv.Itoa(max(1, task.Threads)), "-filter_complex", graph)
+	encoder := task.Encoder.Args
+	if task.arguments != nil {
+		encoder = task.arguments
+	}
 	for i, rendition := range task.Renditions {
 		args = append(args, "-map", "["+outputName(i)+"]")
-		args = append(args, task.Encoder.Args(hwaccel.Settings{
+		args = append(args, encoder(hwaccel.Settings{
 			Rendition: rendition, Quality: task.Quality,
 			SegmentFrames: plan.Timeline.SegmentFrames, Threads: task.Threads,
 		})...)
@@ -131,6 +135,21 @@ func seekTime(plan job.Plan, firstFrame int64, attempt int) time.Duration {
 	// Rounded down to the microsecond that ffmpeg reads.
 	at := plan.Timeline.At(plan.Timeline.Origin+firstFrame) - plan.Source.Start - margin
 	return max(0, at).Truncate(time.Microsecond)
+}
+
+// shortestSeek is how far into a source it pays to seek. It must be more than
+// the 0.13 s that ffmpeg takes off when there are B-frames: asked for a place
+// before its start, the AVI demuxer goes to some other keyframe.
+const shortestSeek = time.Second
+
+// seekArgs are the options of the input that begin to decode at the keyframe
+// before a time, counted from the source's start. All pictures from there on
+// come out: the grid's choice at a chunk's start depends on those before it.
+func seekArgs(from time.Duration) []string {
+	if from < shortestSeek {
+		return nil
+	}
+	return []string{"-ss", strconv.FormatFloat(from.Seconds(), 'f', 6, 64), "-noaccurate_seek"}
 }
 
 // mostDecodeErrors is how many complaints of the decoder per frame are still a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -32,15 +33,28 @@ func (m moment) seconds() float64 {
 	return float64(m.pts) * float64(m.timeBase.Num) / float64(m.timeBase.Den)
 }
 
+// length is the picture's own duration in seconds.
+func (m moment) length() float64 {
+	return float64(m.duration) * float64(m.timeBase.Num) / float64(m.timeBase.Den)
+}
+
+// farthestFrame bounds frame numbers, so that a source's absurd times can't
+// overflow what is calculated with them; it is a million years at 120 a second.
+const farthestFrame = 1 << 52
+
+// ticksOn is the frame number at a time of so many ticks, at most farthestFrame.
 func ticksOn(ticks int64, timeBase, rate job.Rational) int64 {
 	if ticks < 0 {
-		return -ticksOn(-ticks, timeBase, rate)
+		return -ticksOn(-max(ticks, -math.MaxInt64), timeBase, rate)
 	}
 	num := new(big.Int).Mul(big.NewInt(ticks), big.NewInt(timeBase.Num))
 	num.Mul(num, big.NewInt(rate.Num))
 	den := new(big.Int).Mul(big.NewInt(timeBase.Den), big.NewInt(rate.Den))
 	num.Lsh(num, 1).Add(num, den) // floor((2n + d) / 2d)
-	return num.Div(num, den.Lsh(den, 1)).Int64()
+	if num.Div(num, den.Lsh(den, 1)); !num.IsInt64() {
+		return farthestFrame
+	}
+	return min(num.Int64(), farthestFrame)
 }
 
 // tailLength is how much of a source's end is read to find its last picture:
@@ -101,10 +115,16 @@ func declaredEnd(probe *ffmpeg.ProbeResult, video *ffmpeg.Stream) time.Duration 
 	if video.Duration.Known {
 		return video.Start.Duration + video.Duration.Duration
 	}
-	if probe.Format.Duration.Known {
-		return probe.Format.Start.Duration + probe.Format.Duration.Duration
+	switch {
+	case !probe.Format.Duration.Known:
+		return 0
+	case strings.HasPrefix(probe.Format.Name, "matroska,"):
+		// A Segment's duration is the time at which its last block ends: it
+		// counts from 0, wherever the first block lies. Muxers that count
+		// from the first block make this too early, which does no harm.
+		return probe.Format.Duration.Duration
 	}
-	return 0
+	return probe.Format.Start.Duration + probe.Format.Duration.Duration
 }
 
 // lastPacket is the video's last packet in presentation order. timed is false
@@ -171,10 +191,7 @@ func roundTime(d time.Duration) time.Duration { return d.Round(100 * time.Millis
 // decodeTimes decodes the source from a time on (counted from its start) and
 // gives the first and the last picture's moments, nil if there was none.
 func (t *Toolbox) decodeTimes(ctx context.Context, in Input, source job.Source, from time.Duration, limits ...string) (first, last *moment, err error) {
-	args := decoderArgs(source)
-	if from > 0 {
-		args = append(args, "-ss", strconv.FormatFloat(from.Seconds(), 'f', 6, 64), "-noaccurate_seek")
-	}
+	args := append(decoderArgs(source), seekArgs(from)...)
 	args = append(args, ffmpeg.InputArgs(in.URL)...)
 	args = append(args, "-map", fmt.Sprintf("0:%d", source.Stream), "-an", "-sn", "-dn", "-fps_mode", "passthrough", "-enc_time_base", "-1")
 	args = append(args, limits...)

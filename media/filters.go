@@ -66,8 +66,11 @@ func cascade(plan job.Plan, r job.FrameRange, renditions []job.Rendition, scaler
 		}
 		b.WriteString(scaler(rendition.Width, rendition.Height))
 		if i == 0 {
-			b.WriteString(convert(plan.Picture) + ",format=" + pixelFormat + ",setsar=1")
+			b.WriteString(convert(plan.Picture) + ",format=" + pixelFormat)
 		}
+		// A size is rounded to even numbers, and scale makes up for that by
+		// pixels that aren't quite square: players would blur the picture.
+		b.WriteString(",setsar=1")
 		if i < len(renditions)-1 {
 			fmt.Fprintf(&b, ",split[%s][next%d]", outputName(i), i+1)
 		} else {
@@ -89,7 +92,10 @@ func convert(p job.Picture) string {
 	case matrixRGB:
 		text += ":out_color_matrix=bt709"
 	default:
-		text += ":in_color_matrix=" + p.Matrix + ":out_color_matrix=bt709"
+		// Without accurate_rnd the pixels at the borders of swscale's slices,
+		// of which there are as many as threads, come out differently: chunks
+		// of two nodes would not match.
+		text += ":in_color_matrix=" + p.Matrix + ":out_color_matrix=bt709:flags=lanczos+accurate_rnd"
 	}
 	if p.FullRange {
 		text += ":in_range=full:out_range=limited"

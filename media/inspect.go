@@ -61,7 +61,6 @@ func (t *Toolbox) Inspect(ctx context.Context, in Input, spec job.Spec, encoder 
 
 // measure finds the source's first and last picture and so the timeline.
 func (t *Toolbox) measure(ctx context.Context, in Input, probe *ffmpeg.ProbeResult, video *ffmpeg.Stream, plan *job.Plan) error {
-	rate := plan.Source.Rate
 	first, err := t.firstPicture(ctx, in, plan.Source)
 	if err != nil {
 		return err
@@ -70,6 +69,10 @@ func (t *Toolbox) measure(ctx context.Context, in Input, probe *ffmpeg.ProbeResu
 	if err != nil {
 		return err
 	}
+	if average, ok := beforeLast(video, first, last); ok {
+		plan.Source.Rate = timelineRate(average, video.RealRate)
+	}
+	rate := plan.Source.Rate
 	origin := first.on(rate)
 	end := max(origin, last.on(rate)) // one picture is first and last
 	plan.Source.Hold = min(max(0, last.lasts(rate)-1), int64(maxHold.Seconds()*rate.Float()))
@@ -77,6 +80,24 @@ func (t *Toolbox) measure(ctx context.Context, in Input, probe *ffmpeg.ProbeResu
 	plan.Source.Duration = plan.Timeline.Duration()
 	return t.Limits.check(plan.Timeline, video.Frames)
 }
+
+// beforeLast is the average rate without a last picture that stands for much
+// longer than the others: counted in, it would make any source a slow one.
+func beforeLast(video *ffmpeg.Stream, first, last moment) (average job.Rational, ok bool) {
+	span := last.seconds() - first.seconds()
+	if video.Frames < 3 || span <= 0 {
+		return job.Rational{}, false
+	}
+	each := span / float64(video.Frames-1)
+	if last.length() < longLast*each {
+		return job.Rational{}, false
+	}
+	return job.Rational{Num: int64(math.Round(1e6 / each)), Den: 1_000_000}, true
+}
+
+// longLast is how many times as long as the others a last picture must stand
+// to be left out of the average.
+const longLast = 10
 
 // maxHold bounds how long a last picture may stand on the source's word.
 const maxHold = time.Minute
