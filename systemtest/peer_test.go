@@ -240,7 +240,9 @@ func (p *peer) log() string {
 
 func (p *peer) logTail(lines int) string {
 	all := strings.Split(strings.TrimSpace(p.log()), "\n")
-	all = slices.DeleteFunc(all, func(line string) bool { return strings.Contains(line, "path=/readyz") || strings.Contains(line, "method=GET") })
+	all = slices.DeleteFunc(all, func(line string) bool {
+		return strings.Contains(line, "path=/readyz") || strings.Contains(line, "method=GET")
+	})
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
