@@ -55,6 +55,9 @@ type Source struct {
 	// Indexed containers (MP4, Matroska) seek to the right keyframe by
 	// themselves; in others (MPEG-TS, MPEG-PS) a seek is a guess.
 	Indexed bool `json:"indexed"`
+	// Leads is, for each segment of the timeline, how much of the source has to
+	// be decoded before a chunk that begins there; empty where that is not known.
+	Leads []time.Duration `json:"leads,omitempty"`
 	// Hold is for how many frames of the timeline the last picture stands
 	// after its first, when the source gives it a length of its own.
 	Hold int64 `json:"hold,omitempty"`

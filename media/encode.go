@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"time"
 
 	"millrace/hwaccel"
 	"millrace/job"
@@ -112,44 +111,6 @@ func encodeArgs(url string, task EncodeTask) []string {
 			"-movflags", moveFlags, "-f", "mp4", ffmpeg.PipeURL(i))
 	}
 	return args
-}
-
-// How far before a chunk's first frame its decoding begins. A second is enough
-// where the container itself finds the keyframe before that; where a seek is a
-// guess, it has to be longer than the distance between keyframes (10 s in
-// broadcast streams at the most). Each further attempt goes back further.
-const (
-	indexedMargin = time.Second
-	guessedMargin = 15 * time.Second
-)
-
-// seekTime is where to seek to for a chunk, from the source's start.
-func seekTime(plan job.Plan, firstFrame int64, attempt int) time.Duration {
-	margin := guessedMargin
-	if plan.Source.Indexed {
-		margin = indexedMargin
-	}
-	for range min(attempt-1, 4) {
-		margin *= 4
-	}
-	// Rounded down to the microsecond that ffmpeg reads.
-	at := plan.Timeline.At(plan.Timeline.Origin+firstFrame) - plan.Source.Start - margin
-	return max(0, at).Truncate(time.Microsecond)
-}
-
-// shortestSeek is how far into a source it pays to seek. It must be more than
-// the 0.13 s that ffmpeg takes off when there are B-frames: asked for a place
-// before its start, the AVI demuxer goes to some other keyframe.
-const shortestSeek = time.Second
-
-// seekArgs are the options of the input that begin to decode at the keyframe
-// before a time, counted from the source's start. All pictures from there on
-// come out: the grid's choice at a chunk's start depends on those before it.
-func seekArgs(from time.Duration) []string {
-	if from < shortestSeek {
-		return nil
-	}
-	return []string{"-ss", strconv.FormatFloat(from.Seconds(), 'f', 6, 64), "-noaccurate_seek"}
 }
 
 // mostDecodeErrors is how many complaints of the decoder per frame are still a

@@ -54,6 +54,9 @@ func (t *Toolbox) Inspect(ctx context.Context, in Input, spec job.Spec, encoder 
 	}
 	rate := plan.Timeline.Rate
 	plan.Timeline.SegmentFrames = max(1, int64(math.Round(spec.SegmentDuration.Seconds()*rate.Float())))
+	if plan.Source.Leads, err = t.leads(ctx, in, plan); err != nil {
+		return job.Plan{}, fmt.Errorf("inspect %s: %w", in.Name, err)
+	}
 	plan.Renditions = ladder(spec, plan.Source, rate, encoder)
 	plan.Audio, plan.Warnings = audioTracks(probe)
 	return plan, nil

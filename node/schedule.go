@@ -184,7 +184,7 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
 		plan.Chunks = record.Job.Plan.Chunks
 	} else {
-		chunks, err := plan.Timeline.Cut(scheduler.Cut(plan.Timeline, l.slots()))
+		chunks, err := plan.Timeline.Cut(scheduler.Cut(plan.Timeline, l.slots(), plan.Source.Leads))
 		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
 			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "cut the timeline: %v", err), At: at}
 		}

@@ -13,14 +13,20 @@ func TestCutsCoverTheTimelineAndStayWithinBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		timeline := job.Timeline{
 			Rate:          job.Rational{Num: rapid.SampledFrom([]int64{24000, 25, 30, 60}).Draw(t, "rate"), Den: 1},
-			Frames:        rapid.Int64Range(1, 3_000_000).Draw(t, "frames"),
+			Frames:        rapid.Int64Range(1, 30_000).Draw(t, "frames"),
 			SegmentFrames: rapid.Int64Range(1, 600).Draw(t, "segment"),
 		}
 		if timeline.Rate.Num == 24000 {
 			timeline.Rate.Den = 1001
 		}
 		slots := rapid.IntRange(0, 100).Draw(t, "slots")
-		counts := Cut(timeline, slots)
+		var leads []time.Duration
+		if rapid.Bool().Draw(t, "leads known") {
+			for range timeline.Segments() {
+				leads = append(leads, time.Duration(rapid.IntRange(0, 10_000).Draw(t, "lead"))*time.Millisecond)
+			}
+		}
+		counts := Cut(timeline, slots, leads)
 		chunks, err := timeline.Cut(counts)
 		if err != nil {
 			t.Fatalf("%v can't be cut into %v: %v", timeline, counts, err)
@@ -30,7 +36,7 @@ func TestCutsCoverTheTimelineAndStayWithinBounds(t *testing.T) {
 		}
 		segment := timeline.At(timeline.SegmentFrames)
 		for i, chunk := range chunks {
-			if length := timeline.At(chunk.Frames.Len()); chunk.Segments > 1 && length > longestChunk+segment {
+			if length := timeline.At(chunk.Frames.Len()); chunk.Segments > 1 && length > longestChunk+2*segment {
 				t.Fatalf("chunk %d lasts %s", i, length)
 			}
 		}
@@ -54,7 +60,7 @@ func TestCut(t *testing.T) {
 		"ten hours on one slot lose little at a crash": {10 * time.Hour, 1, 1125, 1200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			counts := Cut(at25(test.length), test.slots)
+			counts := Cut(at25(test.length), test.slots, nil)
 			if len(counts) < test.fewest || len(counts) > test.mostChunks {
 				t.Errorf("%s on %d slots is cut into %d chunks %v, want %d to %d", test.length, test.slots, len(counts), counts, test.fewest, test.mostChunks)
 			}
@@ -63,10 +69,21 @@ func TestCut(t *testing.T) {
 }
 
 func TestChunksGetShorterTowardsTheEnd(t *testing.T) {
-	counts := Cut(job.Timeline{Rate: job.Rational{Num: 24, Den: 1}, Frames: 24 * 120, SegmentFrames: 96}, 2)
+	counts := Cut(job.Timeline{Rate: job.Rational{Num: 24, Den: 1}, Frames: 24 * 120, SegmentFrames: 96}, 2, nil)
 	for i := 1; i < len(counts); i++ {
 		if counts[i] > counts[i-1] {
 			t.Errorf("chunk %d of %v is longer than the one before it", i, counts)
 		}
+	}
+}
+
+func TestCutsMoveToWhereLittleMustBeDecoded(t *testing.T) {
+	timeline := job.Timeline{Rate: job.Rational{Num: 24, Den: 1}, Frames: 24 * 60, SegmentFrames: 96}
+	plain := Cut(timeline, 2, nil)
+	leads := make([]time.Duration, timeline.Segments())
+	leads[plain[0]] = 5 * time.Second // just before a keyframe
+	moved := Cut(timeline, 2, leads)
+	if moved[0] == plain[0] || moved[0] < plain[0]-1 || moved[0] > plain[0]+1 {
+		t.Errorf("the first cut is after %d segments, %d without regard to keyframes", moved[0], plain[0])
 	}
 }
