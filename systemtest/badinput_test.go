@@ -61,6 +61,7 @@ func cutOff(t *testing.T, file string, percent int) string {
 }
 
 func TestBadInputEndsInItsOwnNamedError(t *testing.T) {
+	t.Parallel()
 	ghost := newCanary(t)
 	gateway := storagetest.Start(t)
 	gateway.CreateBucket(t, "videos")
@@ -117,6 +118,7 @@ func TestBadInputEndsInItsOwnNamedError(t *testing.T) {
 }
 
 func TestFilesOutsideTheRootsAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	good := p.put(numbered(t, 4), "good.mp4")
@@ -135,6 +137,7 @@ func TestFilesOutsideTheRootsAreRefusedAtOnce(t *testing.T) {
 }
 
 func TestALoopbackSourceIsRefusedWithoutTouchingIt(t *testing.T) {
+	t.Parallel()
 	ghost := newCanary(t)
 	p := newPeer(t)
 	p.start()

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"millrace/job"
@@ -64,14 +63,14 @@ func newBrowser(t testing.TB, dir string) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	if err := chromedp.Run(ctx, chromedp.Navigate(server.URL+"/player")); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+"/player")); err != nil {
 		t.Fatalf("open the player in %s: %v", program, err)
 	}
 	return &browser{t: t, ctx: ctx}
 }
 
-// run evaluates a call of one of the player's functions.
-func (b *browser) run(out any, function string, args ...any) {
+// ask calls one of the player's functions and reads what it answers.
+func ask[T any](b *browser, function string, args ...any) T {
 	b.t.Helper()
 	texts := make([]string, len(args))
 	for i, arg := range args {
@@ -82,11 +81,11 @@ func (b *browser) run(out any, function string, args ...any) {
 		texts[i] = string(text)
 	}
 	call := function + "(" + strings.Join(texts, ", ") + ")"
-	if err := chromedp.Run(b.ctx, chromedp.Evaluate(call, out, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
-		return p.WithAwaitPromise(true)
-	})); err != nil {
+	answer, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](call, chromedp.EvalAwaitPromise))
+	if err != nil {
 		b.t.Fatalf("%s: %v", call, err)
 	}
+	return answer
 }
 
 func TestABrowserPlaysTheJobsOutputWithoutGaps(t *testing.T) {
@@ -113,12 +112,11 @@ func TestABrowserPlaysTheJobsOutputWithoutGaps(t *testing.T) {
 func playsWithoutGaps(t *testing.T, b *browser, completed job.View, tracks []map[string]string) {
 	t.Helper()
 	const frame = 1.0 / clipRate
-	var loaded struct {
+	loaded := ask[struct {
 		Duration float64        `json:"duration"`
 		All      [][2]float64   `json:"all"`
 		Tracks   [][][2]float64 `json:"tracks"`
-	}
-	b.run(&loaded, "load", tracks)
+	}](b, "load", tracks)
 	for i, buffered := range append(loaded.Tracks, loaded.All) {
 		if len(buffered) != 1 || buffered[0][0] != 0 || math.Abs(buffered[0][1]-longSeconds) > frame {
 			t.Errorf("buffered of track %d is %v, want one range 0–%d", i, buffered, longSeconds)
@@ -141,21 +139,19 @@ func playsWithoutGaps(t *testing.T, b *browser, completed job.View, tracks []map
 		t.Error("the job was not cut into chunks")
 	}
 	for _, want := range looks {
-		var shown struct {
+		shown := ask[struct {
 			Number    int     `json:"number"`
 			MediaTime float64 `json:"mediaTime"`
-		}
-		b.run(&shown, "seek", (float64(want)+0.5)*frame, frame, bits)
+		}](b, "seek", (float64(want)+0.5)*frame, frame, bits)
 		if shown.Number != want || math.Abs(shown.MediaTime-float64(want)*frame) > frame/2 {
 			t.Errorf("at frame %d's time the browser shows frame %d (and says %.3f s)", want, shown.Number, shown.MediaTime)
 		}
 	}
 
-	var played struct {
+	played := ask[struct {
 		At     float64 `json:"at"`
 		Frames int     `json:"frames"`
-	}
-	b.run(&played, "play", 2)
+	}](b, "play", 2)
 	if played.At < 2 || played.Frames < 2 {
 		t.Errorf("playing came to %.3f s with %d frames", played.At, played.Frames)
 	}

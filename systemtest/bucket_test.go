@@ -66,14 +66,18 @@ func (b *bucket) uploads() int {
 	return len(listed.Uploads)
 }
 
-// watchMasters lists the bucket over and over until stop, and returns what was
-// there when each master was seen first.
-func (b *bucket) watchMasters(prefix string) (stop func() map[string][]string) {
+// watchMasters lists the bucket over and over until both masters were seen.
+// The function that it returns waits for that, and says what was there when
+// each was seen first.
+func (b *bucket) watchMasters(prefix string) (seen func() map[string][]string) {
 	ctx, cancel := context.WithCancel(b.t.Context())
+	b.t.Cleanup(cancel)
+	masters := []string{"video.m3u8", "video.mpd"}
 	first := make(map[string][]string)
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for ctx.Err() == nil {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for len(first) < len(masters) {
 			names, err := b.list(ctx, prefix)
 			if err != nil {
 				if ctx.Err() == nil {
@@ -81,16 +85,23 @@ func (b *bucket) watchMasters(prefix string) (stop func() map[string][]string) {
 				}
 				return
 			}
-			for _, master := range []string{"video.m3u8", "video.mpd"} {
+			for _, master := range masters {
 				if first[master] == nil && slices.Contains(names, prefix+master) {
 					first[master] = names
 				}
 			}
 		}
-	})
+	}()
 	return func() map[string][]string {
-		cancel()
-		watching.Wait()
+		b.t.Helper()
+		eventually(b.t, "the masters are seen", func() bool {
+			select {
+			case <-done:
+				return true
+			default:
+				return false
+			}
+		})
 		return first
 	}
 }
@@ -101,18 +112,14 @@ func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
 	p := newPeer(t, allowLoopback...)
 	p.start()
 	copyFile(t, numbered(t, 20), filepath.Join(gateway.Dir, "videos", "clip.mp4"))
-	stop := videos.watchMasters("out/")
+	seen := videos.watchMasters("out/")
 	asked := request(p, gateway.URL("videos", "clip.mp4"), "240p", "360p")
 	asked.OutputPath = gateway.URL("videos", "out/")
 	created := p.submit(asked)
 	commandLines := p.watchCommandLines(gateway.SecretKey)
 	p.await(created.ID, job.Completed)
 	dir := filepath.Join(gateway.Dir, "videos", "out")
-	eventually(t, "the watcher has seen the master", func() bool {
-		names, err := videos.list(t.Context(), "out/")
-		return err == nil && slices.Contains(names, "out/video.m3u8")
-	})
-	first := stop()
+	first := seen()
 	commandLines()
 
 	referenced := []string{"out/video.mpd"}
@@ -126,10 +133,10 @@ func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
 		t.Errorf("the playlists name only %d files", len(referenced))
 	}
 	for _, name := range referenced {
-		if there := first["video.m3u8"]; there != nil && !slices.Contains(there, name) {
+		if !slices.Contains(first["video.m3u8"], name) {
 			t.Errorf("the master was there before %s", name)
 		}
-		if there := first["video.mpd"]; there != nil && strings.HasSuffix(name, ".m4s") && !slices.Contains(there, name) {
+		if isMedia := strings.HasSuffix(name, ".m4s") || strings.HasSuffix(name, "init.mp4"); isMedia && !slices.Contains(first["video.mpd"], name) {
 			t.Errorf("the manifest was there before %s", name)
 		}
 	}
@@ -200,6 +207,7 @@ func checkSecretNowhere(t *testing.T, p *peer, id job.ID, gateway *storagetest.G
 }
 
 func TestACancelledJobLeavesNothingInTheBucket(t *testing.T) {
+	t.Parallel()
 	gateway := storagetest.Start(t)
 	videos := newBucket(t, gateway, "videos")
 	gate := newGate(t, gateway)
@@ -224,6 +232,31 @@ func TestACancelledJobLeavesNothingInTheBucket(t *testing.T) {
 	if names, err := videos.list(t.Context(), "out/"); err != nil || len(names) != 0 {
 		t.Errorf("left in the bucket: %v, %v", names, err)
 	}
+	if n := videos.uploads(); n != 0 {
+		t.Errorf("%d multipart uploads are left", n)
+	}
+}
+
+func TestAStoreThatIsBusyForAWhileCostsNoChunk(t *testing.T) {
+	t.Parallel()
+	gateway := storagetest.Start(t)
+	videos := newBucket(t, gateway, "videos")
+	gate := newGate(t, gateway)
+	p := newPeer(t, allowLoopback...)
+	p.start()
+	gate.refuse(12)
+	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p")
+	asked.OutputPath = gate.url("videos", "out/")
+	completed := p.await(p.submit(asked).ID, job.Completed)
+	if left := gate.refusals(); left != 0 {
+		t.Errorf("%d requests were still to be refused", left)
+	}
+	for _, k := range completed.Tasks {
+		if len(k.Attempts) != 1 {
+			t.Errorf("%s was tried again: %s", k.ID, text(k.Attempts))
+		}
+	}
+	checkLadder(t, filepath.Join(gateway.Dir, "videos", "out"), numberedLadder(10, "240p"))
 	if n := videos.uploads(); n != 0 {
 		t.Errorf("%d multipart uploads are left", n)
 	}

@@ -32,6 +32,7 @@ func foreign(t *testing.T, dir string) (onlyThey func()) {
 }
 
 func TestCancellingAnEncodingJobStopsItAndRemovesWhatItWrote(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
 	p.start()
@@ -72,6 +73,7 @@ func TestCancellingAnEncodingJobStopsItAndRemovesWhatItWrote(t *testing.T) {
 }
 
 func TestCancellingAQueuedJobKeepsItFromStarting(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, ffmpeg.flags()...)
 	p.start()
@@ -105,6 +107,7 @@ func TestCancellingAQueuedJobKeepsItFromStarting(t *testing.T) {
 }
 
 func TestCancellingACompletedJobChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	created := p.submit(request(p, p.put(numbered(t, 4), "clip.mp4"), "240p"))
@@ -134,6 +137,7 @@ func TestRetryOfAFailedJobKeepsTheGoodChunks(t *testing.T) {
 		{"one rung", []string{"240p"}, []string{"240p"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			ffmpeg := newStandIn(t)
 			p := newPeer(t, ffmpeg.flags()...)
 			p.start()

@@ -68,6 +68,7 @@ func (p *peer) events(path, lastID string, until func(sse) bool) []sse {
 }
 
 func TestAJobsEventStreamGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, ffmpeg.flags()...)
 	p.start()
@@ -108,6 +109,7 @@ func TestAJobsEventStreamGoesOnAfterARestart(t *testing.T) {
 }
 
 func TestTheOrganisationsEventStreamTellsOfAllJobsSinceAnEvent(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	source := p.put(numbered(t, 4), "clip.mp4")

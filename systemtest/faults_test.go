@@ -11,6 +11,7 @@ import (
 )
 
 func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, ffmpeg.flags()...)
 	p.start()
@@ -54,6 +55,7 @@ func TestAnFFmpegThatAlwaysFailsEndsTheJobInItsNamedError(t *testing.T) {
 		{"makes nothing", on(anyEncode, `exit 0`), job.EncoderOutputMismatch, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			ffmpeg := newStandIn(t)
 			p := newPeer(t, append(ffmpeg.flags(), "--first-frame-timeout", "5s", "--stall-timeout", "5s")...)
 			p.start()

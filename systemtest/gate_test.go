@@ -24,6 +24,7 @@ type gate struct {
 	suffix  string        // of the path of what is held
 	held    chan struct{} // gets a token for each request that is held
 	release chan struct{} // closed to let everything through
+	busy    int           // requests that are yet to be refused
 }
 
 func newGate(t testing.TB, gateway *storagetest.Gateway) *gate {
@@ -43,7 +44,15 @@ func newGate(t testing.TB, gateway *storagetest.Gateway) *gate {
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		hold, release := g.suffix != "" && r.Method == g.method && strings.HasSuffix(r.URL.Path, g.suffix), g.release
+		busy := g.busy > 0 && r.Method == http.MethodPut
+		if busy {
+			g.busy--
+		}
 		g.mu.Unlock()
+		if busy {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		if hold {
 			g.held <- struct{}{}
 			select {
@@ -87,6 +96,20 @@ func (g *gate) reached() {
 			return false
 		}
 	})
+}
+
+// refuse answers the next n writes with 503.
+func (g *gate) refuse(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = n
+}
+
+// refusals is how many of them are still to come.
+func (g *gate) refusals() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.busy
 }
 
 // open lets everything through from now on.

@@ -119,6 +119,7 @@ func checkByFFprobe(t *testing.T, dir string) {
 }
 
 func TestExitCodesTellHowAJobEnded(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	broken := p.write("broken.mp4", "not a video at all")
@@ -180,6 +181,7 @@ func TestProgressGrowsWhileAJobRuns(t *testing.T) {
 }
 
 func TestFirstStartMakesAnAdminKeyForItsOwnerOnly(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	info, err := os.Stat(p.keyFile())

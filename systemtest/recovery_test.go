@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ const (
 )
 
 func TestAJobGoesOnAfterThePeerIsKilledBeforeTheInspectionEnds(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
 	p.start()
@@ -39,6 +41,7 @@ func TestAJobGoesOnAfterThePeerIsKilledBeforeTheInspectionEnds(t *testing.T) {
 }
 
 func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
 	p.start()
@@ -85,6 +88,7 @@ func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
 }
 
 func TestAJobIsPublishedOnceWhenThePeerIsKilledWhilePackaging(t *testing.T) {
+	t.Parallel()
 	gateway := storagetest.Start(t)
 	gateway.CreateBucket(t, "videos")
 	gate := newGate(t, gateway)
@@ -114,6 +118,7 @@ func TestAJobIsPublishedOnceWhenThePeerIsKilledWhilePackaging(t *testing.T) {
 }
 
 func TestSIGTERMLetsARunningTaskFinish(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "2m")...)
 	p.start()
@@ -136,6 +141,7 @@ func TestSIGTERMLetsARunningTaskFinish(t *testing.T) {
 }
 
 func TestSIGTERMGivesBackWhatDoesNotFinishInTime(t *testing.T) {
+	t.Parallel()
 	ffmpeg := newStandIn(t)
 	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "1s")...)
 	p.start()
@@ -157,6 +163,7 @@ func TestSIGTERMGivesBackWhatDoesNotFinishInTime(t *testing.T) {
 }
 
 func TestAPeerThatIsKilledAgainAndAgainCompletesItsJob(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t, allowHooks...)
 	p.start()
 	receiver := newHook(t)
@@ -173,4 +180,58 @@ func TestAPeerThatIsKilledAgainAndAgainCompletesItsJob(t *testing.T) {
 	p.await(created.ID, job.Completed)
 	receiver.expect(created.ID, job.Transcoding, job.Completed)
 	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p", "360p"))
+}
+
+func TestACopyOfARunningPeersDataFolderGoesOn(t *testing.T) {
+	t.Parallel()
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, ffmpeg.flags()...)
+	p.start()
+	door := ffmpeg.hold(encodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.reached()
+	eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+	// What a power cut leaves: what was on the disk at that moment.
+	copied := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(copied, os.DirFS(p.data)); err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	door.open()
+	p.data = copied
+	p.start()
+	completed := p.await(created.ID, job.Completed)
+	for _, k := range completed.Tasks {
+		if k.Kind == job.EncodeTask && k.ID != lastChunk && len(k.Attempts) != 1 {
+			t.Errorf("%s was finished before the power cut, and done again: %s", k.ID, text(k.Attempts))
+		}
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+}
+
+func TestASegmentThatSomebodyOverwroteIsMadeAgainBeforeItIsPublished(t *testing.T) {
+	t.Parallel()
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, ffmpeg.flags()...)
+	p.start()
+	door := ffmpeg.hold(encodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.reached()
+	eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+	for _, name := range []string{"00002.m4s", "00006.m4s"} { // of the first chunk and the second
+		if err := os.WriteFile(filepath.Join(p.outputs, "out", "240p", name), []byte("a zombie was here"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	door.open()
+	completed := p.await(created.ID, job.Completed)
+	for _, id := range []job.TaskID{"encode-00000", "encode-00001"} {
+		if k := task(t, completed, id); len(k.Attempts) != 2 || k.Failures != 0 {
+			t.Errorf("%s was not done again: %s", id, text(k))
+		}
+	}
+	if k := task(t, completed, "encode-00002"); len(k.Attempts) != 1 {
+		t.Errorf("%s was good and is done again: %s", k.ID, text(k.Attempts))
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
 }

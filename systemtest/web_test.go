@@ -58,6 +58,9 @@ func withoutRanges(content []byte) http.HandlerFunc {
 	}
 }
 
+// cut stands for no status: the connection ends in the middle of an answer.
+const cut = 0
+
 // failing answers the first requests with a status, then as it should.
 func failing(times int, status int, then http.HandlerFunc) http.HandlerFunc {
 	var mu sync.Mutex
@@ -66,7 +69,12 @@ func failing(times int, status int, then http.HandlerFunc) http.HandlerFunc {
 		times--
 		fails := times >= 0
 		mu.Unlock()
-		if fails {
+		switch {
+		case fails && status == cut:
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(make([]byte, 10))
+			panic(http.ErrAbortHandler)
+		case fails:
 			w.WriteHeader(status)
 			return
 		}
@@ -84,6 +92,7 @@ func contentOf(t *testing.T, file string) []byte {
 }
 
 func TestAWebSourceIsReadWhateverItsServerCanDo(t *testing.T) {
+	t.Parallel()
 	content := contentOf(t, numbered(t, 10))
 	p := newPeer(t, allowLoopback...)
 	p.start()
@@ -91,6 +100,7 @@ func TestAWebSourceIsReadWhateverItsServerCanDo(t *testing.T) {
 		"ranges":         withRanges(content, "one"),
 		"no-ranges":      withoutRanges(content),
 		"500-then-fine":  failing(3, http.StatusInternalServerError, withRanges(content, "one")),
+		"cut-then-fine":  failing(2, cut, withRanges(content, "one")),
 		"503-then-whole": failing(2, http.StatusServiceUnavailable, withoutRanges(content)),
 	}
 	ids := make(map[string]job.ID)
@@ -121,6 +131,7 @@ func TestASourceThatTurnsAgainstUsInMidJobEndsItInANamedError(t *testing.T) {
 		{"file is removed", http.NotFound, job.InputNotFound},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			ffmpeg := newStandIn(t)
 			p := newPeer(t, append(ffmpeg.flags(), allowLoopback...)...)
 			p.start()
