@@ -15,12 +15,12 @@ build: ## build bin/millrace
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
 test: ## install what the tests need and run them
-	scripts/need.sh ffmpeg versitygw
+	scripts/need.sh ffmpeg versitygw chromium
 	$(wildcard scripts/fetch-media.sh)
 	$(GO) test -timeout 20m ./...
 
 race: ## the tests once more, under the race detector
-	scripts/need.sh ffmpeg versitygw cc
+	scripts/need.sh ffmpeg versitygw chromium cc
 	$(wildcard scripts/fetch-media.sh)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 

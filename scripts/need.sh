@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# need.sh THING…: installs what is missing of ffmpeg, versitygw, cc.
+# need.sh THING…: installs what is missing of ffmpeg, versitygw, chromium, cc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/say.sh
@@ -18,6 +18,11 @@ for thing in "$@"; do
 		[[ -x ${MILLRACE_VERSITYGW:-} ]] || command -v versitygw >/dev/null ||
 			go_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" ||
 			die "versitygw $versitygw_version could not be built: check the network, or set MILLRACE_VERSITYGW to a binary"
+		;;
+	chromium)
+		# Where it can't be had, the test of playback skips itself and says so.
+		command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+			(apt_install chromium) || warn "chromium could not be installed: playback in a browser WILL NOT BE TESTED"
 		;;
 	cc)
 		# The race detector needs cgo.

@@ -35,7 +35,11 @@ func run(m *testing.M) int {
 		binary = filepath.Join(shared, "millrace")
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
-		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "../cmd/millrace")
+		args := []string{"build", "-o", binary}
+		if raceDetector {
+			args = append(args, "-race") // a peer that finds a race exits with 66
+		}
+		build := exec.CommandContext(ctx, "go", append(args, "../cmd/millrace")...)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "build millrace:", err)

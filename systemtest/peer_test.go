@@ -89,7 +89,7 @@ func (p *peer) launch() {
 		"serve", "--data", p.data, "--http", p.http, "--gossip", p.gossip, "--raft", p.raft,
 		"--source-root", p.sources, "--output-root", p.outputs, "--log-level", "debug",
 	}, p.flags...)
-	command := exec.Command(binary, args...) //nolint:noctx // it is stopped by signals, as the test says
+	command := exec.Command(binary, args...)
 	command.Env = append(os.Environ(), p.env...)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -105,7 +105,7 @@ func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
 			t.Errorf("job %d is completed and has no master", i)
 		}
 	}
-	if most > mostMemory {
+	if most > mostMemory && !raceDetector { // which takes many times as much
 		t.Errorf("the peer took %d MiB, want at most %d", most>>20, mostMemory>>20)
 	}
 	t.Logf("the peer took %d MiB at most", most>>20)

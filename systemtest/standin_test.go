@@ -26,17 +26,17 @@ func newStandIn(t testing.TB) *standIn {
 	t.Helper()
 	s := &standIn{t: t, dir: t.TempDir()}
 	for _, folder := range []string{"bin", "lib"} {
-		if err := os.Mkdir(filepath.Join(s.dir, folder), 0o755); err != nil { //nolint:gosec // G301: as folders of programs are
+		if err := os.Mkdir(filepath.Join(s.dir, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"ffmpeg", "ffprobe"} {
-		real, err := exec.LookPath(name)
+		program, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		script := fmt.Sprintf("#!/bin/bash\nself=%s real=%q\n. %q\nexec \"$real\" \"$@\"\n", name, real, s.plan())
-		if err := os.WriteFile(s.program(name), []byte(script), 0o755); err != nil { //nolint:gosec // G306: it is a program
+		script := fmt.Sprintf("#!/bin/bash\nself=%s real=%q\n. %q\nexec \"$real\" \"$@\"\n", name, program, s.plan())
+		if err := os.WriteFile(s.program(name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +56,7 @@ func (s *standIn) flags() []string {
 func (s *standIn) do(lines string) {
 	s.t.Helper()
 	next := s.plan() + ".new"
-	if err := os.WriteFile(next, []byte(lines+"\n"), 0o644); err != nil { //nolint:gosec // G306: the sandbox reads it
+	if err := os.WriteFile(next, []byte(lines+"\n"), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := os.Rename(next, s.plan()); err != nil {
