@@ -40,7 +40,7 @@ func TestSoftwareEncodersWorkAndAreMeasuredInTheSandbox(t *testing.T) {
 		if !features.Encoders[e.Encoder] {
 			continue
 		}
-		if !e.Works || e.Reason != "" || e.FramesPerSecond["360p"] <= 0 || e.FramesPerSecond["720p"] <= 0 || e.PixelsPerSecond() <= 0 {
+		if !e.Works || e.Reason != "" || e.FramesPerSecond["360p"] <= 0 || e.PixelsPerSecond() <= 0 {
 			t.Errorf("%+v", e)
 		}
 		t.Logf("%s: %v", e.Encoder, e.FramesPerSecond)

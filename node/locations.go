@@ -24,12 +24,17 @@ func checkRoots(location storage.Location, roots []string, what, flag string) er
 		return nil
 	}
 	if len(roots) == 0 {
-		return fmt.Errorf("This cluster has no %s folder: file URLs are not accepted. The operator can name one with %s.", what, flag) //nolint:staticcheck // a sentence for the client
+		return refusal(fmt.Sprintf("This cluster has no %s folder: file URLs are not accepted. The operator can name one with %s.", what, flag))
 	}
 	for _, root := range roots {
 		if location.Path == root || strings.HasPrefix(location.Path, strings.TrimSuffix(root, "/")+"/") {
 			return nil
 		}
 	}
-	return fmt.Errorf("This folder is not under a %s folder of this cluster. The operator can add one with %s.", what, flag) //nolint:staticcheck // a sentence for the client
+	return refusal(fmt.Sprintf("This folder is not under a %s folder of this cluster. The operator can add one with %s.", what, flag))
 }
+
+// refusal is a sentence for the client.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -57,6 +58,9 @@ func (s *Store) OpenOutput(ctx context.Context, l Location) (*Output, error) {
 		return &Output{store: s, name: name, at: &bucketOutput{store: s, client: client, location: l, name: name}}, nil
 	case File:
 		root, rest, found := underRoot(s.config.OutputRoots, l.Path)
+		if !found && slices.Contains(s.config.OutputRoots, l.Path) {
+			root, rest, found = l.Path, ".", true
+		}
 		if !found {
 			return nil, job.Fail(job.OutputDisallowed, "%s is not under an output root.", name)
 		}
