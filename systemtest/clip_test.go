@@ -46,7 +46,7 @@ func clip(t testing.TB, name string, args ...string) string {
 }
 
 // numbered is a clip of so many seconds whose frames show their numbers, with
-// B-frames and a keyframe every three seconds (so that chunks don't start at
+// B-frames and a keyframe every 2.4 s (so that few chunks start at
 // one), and a tone as sound.
 func numbered(t testing.TB, seconds int) string {
 	t.Helper()
@@ -54,7 +54,7 @@ func numbered(t testing.TB, seconds int) string {
 	return clip(t, "numbered.mp4",
 		"-f", "lavfi", "-i", fmt.Sprintf("color=black:s=%dx2:r=%d:d=%s,format=gray,geq=lum='if(mod(floor(N/pow(2,X)),2),235,16)',scale=%d:%d:flags=neighbor,setsar=1", bits, clipRate, length, clipWidth, clipHeight),
 		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:d="+length,
-		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "75", "-pix_fmt", "yuv420p", "-crf", "18",
+		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-pix_fmt", "yuv420p", "-crf", "18",
 		"-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart")
 }
 

@@ -5,10 +5,29 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"millrace/job"
 )
+
+// stopMidway sends a signal to the ffmpeg of the first chunk once it has
+// written a segment. Later runs do as they should.
+func (p *peer) stopMidway(ffmpeg *standIn, signal syscall.Signal) {
+	p.t.Helper()
+	eventually(p.t, "the first segment is written", func() bool {
+		_, err := os.Stat(filepath.Join(p.outputs, "out", "240p", "00001.m4s"))
+		return err == nil
+	})
+	ffmpeg.do("")
+	running := slices.DeleteFunc(p.encoders(), func(e process) bool { return !strings.Contains(e.command, "trim=start_pts=0:") })
+	if len(running) != 1 {
+		p.t.Fatalf("the chunk's ffmpeg is not running: %v", p.encoders())
+	}
+	if err := syscall.Kill(running[0].pid, signal); err != nil {
+		p.t.Fatal(err)
+	}
+}
 
 func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
 	t.Parallel()
@@ -18,18 +37,7 @@ func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
 	// A chunk of 8 s that takes 8 s is under way for long enough to be killed.
 	ffmpeg.do(on(encodeFrom(0), `exec "$real" -re "$@"`))
 	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	eventually(t, "the first segment is written", func() bool {
-		_, err := os.Stat(filepath.Join(p.outputs, "out", "240p", "00001.m4s"))
-		return err == nil
-	})
-	ffmpeg.do("")
-	running := slices.DeleteFunc(p.encoders(), func(e process) bool { return !strings.Contains(e.command, "trim=start_pts=0:") })
-	if len(running) != 1 {
-		t.Fatalf("the chunk's ffmpeg is not running: %v", p.encoders())
-	}
-	if err := killProcess(running[0].pid); err != nil {
-		t.Fatal(err)
-	}
+	p.stopMidway(ffmpeg, syscall.SIGKILL)
 	completed := p.await(created.ID, job.Completed)
 	first := task(t, completed, "encode-00000")
 	if len(first.Attempts) != 2 {
@@ -38,6 +46,22 @@ func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
 	killed := first.Attempts[0]
 	if killed.Outcome != job.OutcomeFailed || killed.Failure == nil || killed.Failure.Code != job.EncoderFailed || !strings.Contains(killed.Failure.Message, "kill") {
 		t.Errorf("the killed attempt is kept as %s", text(killed))
+	}
+	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+}
+
+func TestAChunkWhoseFFmpegStandsStillIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	ffmpeg := newStandIn(t)
+	p := newPeer(t, append(ffmpeg.flags(), "--stall-timeout", "10s")...)
+	p.start()
+	ffmpeg.do(on(encodeFrom(0), `exec "$real" -re "$@"`))
+	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	p.stopMidway(ffmpeg, syscall.SIGSTOP)
+	completed := p.await(created.ID, job.Completed)
+	first := task(t, completed, "encode-00000")
+	if len(first.Attempts) != 2 || first.Attempts[0].Failure == nil || first.Attempts[0].Failure.Code != job.EncoderStalled {
+		t.Fatalf("the chunk's attempts are %s, want one that stalled and one more", text(first.Attempts))
 	}
 	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
 }

@@ -67,3 +67,17 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		}
 	}
 }
+
+// leaseTime is longer than a worker may be silent (docs/architecture.md).
+const leaseTime = 12 * time.Second
+
+// pass lets time pass, where time itself is the fault that is tested.
+func pass(t testing.TB, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}
