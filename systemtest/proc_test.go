@@ -70,3 +70,13 @@ func residentBytes(t testing.TB, pid int) int64 {
 
 // killProcess kills a process by SIGKILL.
 func killProcess(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+// openFiles counts the files and connections that a process has open.
+func openFiles(t testing.TB, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

@@ -85,12 +85,15 @@ func TestTwoJobsCannotWriteToOnePath(t *testing.T) {
 const (
 	manyJobs   = 50
 	mostMemory = 300 << 20
+	// fewFiles is room for connections that are kept and files of the log.
+	fewFiles = 10
 )
 
 func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
 	p := newPeer(t)
 	p.start()
 	tiny := p.put(clip(t, "tiny.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=10:d=0.5", "-c:v", "libx264", "-preset", "ultrafast"), "tiny.mp4")
+	openBefore := openFiles(t, p.pid())
 	var ids []job.ID
 	for i := range manyJobs {
 		asked := request(p, tiny, "240p")
@@ -108,5 +111,6 @@ func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
 	if most > mostMemory && !raceDetector { // which takes many times as much
 		t.Errorf("the peer took %d MiB, want at most %d", most>>20, mostMemory>>20)
 	}
+	eventually(t, "the peer has closed what it opened for the jobs", func() bool { return openFiles(t, p.pid()) <= openBefore+fewFiles })
 	t.Logf("the peer took %d MiB at most", most>>20)
 }
