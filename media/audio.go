@@ -93,8 +93,10 @@ func soundFilters(timeline job.Timeline, track job.AudioTrack) string {
 	first := samplesAt(timeline, timeline.Origin, rate)
 	count := samplesAt(timeline, timeline.Frames, rate)
 	layout := map[int]string{1: "mono", 2: "stereo", 6: "5.1"}[track.Channels]
-	return fmt.Sprintf("aresample=%d:async=1:first_pts=%d,aformat=sample_fmts=fltp:channel_layouts=%s,asetpts=N/SR/TB,apad=whole_len=%d,atrim=end_sample=%d",
-		rate, first, layout, count, count)
+	// asetpts=N, with a sample as the unit of time: N/SR/TB is rounded down from
+	// floating point, and every now and then falls a sample short.
+	return fmt.Sprintf("aresample=%d:async=1:first_pts=%d,aformat=sample_fmts=fltp:channel_layouts=%s,asettb=1/%d,asetpts=N,apad=whole_len=%d,atrim=end_sample=%d",
+		rate, first, layout, rate, count, count)
 }
 
 // samplesAt is the number of samples before frame n is shown, rounded to nearest.

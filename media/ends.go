@@ -3,6 +3,7 @@ package media
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -66,13 +67,20 @@ const tailLength = 10 * time.Second
 // files have no presentation times at all.
 func (t *Toolbox) firstPicture(ctx context.Context, in Input, source job.Source) (moment, error) {
 	first, _, err := t.decodeTimes(ctx, in, source, 0, "-frames:v", "1")
-	if err == nil && first == nil {
+	if first == nil && (err == nil || gaveUp(err)) {
 		err = job.Fail(job.MediaCorrupt, "no picture of the source's %s video can be decoded", source.VideoCodec)
 	}
 	if err != nil {
 		return moment{}, fmt.Errorf("decode the first picture: %w", err)
 	}
 	return *first, nil
+}
+
+// gaveUp says whether ffmpeg ended by itself and for no reason that is known:
+// what it does when it finds nothing to decode.
+func gaveUp(err error) bool {
+	var failure *job.Failure
+	return errors.As(err, &failure) && failure.Code == job.EncoderFailed && strings.Contains(failure.Message, "exited with status")
 }
 
 // lastPicture finds the source's last picture, from the packets of its end if

@@ -129,7 +129,9 @@ func pictures(probe *ffmpeg.ProbeResult) (*ffmpeg.Stream, error) {
 	for i := range probe.Streams {
 		s := &probe.Streams[i]
 		switch {
-		case s.Type != "video" || s.AttachedPicture:
+		case s.AttachedPicture:
+			kinds = append(kinds, "a cover picture")
+		case s.Type != "video":
 			kinds = append(kinds, s.Type)
 		case chosen == nil || s.Default && !chosen.Default:
 			chosen = s
@@ -144,7 +146,7 @@ func pictures(probe *ffmpeg.ProbeResult) (*ffmpeg.Stream, error) {
 	case chosen.Codec == "":
 		return nil, job.Fail(job.UnsupportedCodec, "the source's video is in a codec with the tag %q, which is not known", chosen.CodecTag)
 	case chosen.Width <= 0 || chosen.Height <= 0:
-		return nil, job.Fail(job.MediaCorrupt, "the source's %s video says no picture size", chosen.Codec)
+		return nil, job.Fail(job.MediaCorrupt, "the source's %s video says no picture size, an impossible one, or one of more than %d million pixels", chosen.Codec, ffmpeg.MaxPixels/1_000_000)
 	}
 	return chosen, nil
 }

@@ -103,3 +103,22 @@ func check(t testing.TB, err error) {
 		t.Error(err)
 	}
 }
+
+// OpenError is why the file at path can't be opened as a source, nil if it can.
+func OpenError(t testing.TB, path string) error {
+	t.Helper()
+	store, err := storage.New(storage.Config{SourceRoots: []string{filepath.Dir(path)}, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { check(t, store.Close()) }()
+	from, err := storage.ParseInput((&url.URL{Scheme: "file", Path: path}).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := store.OpenSource(t.Context(), from)
+	if err == nil {
+		check(t, source.Close())
+	}
+	return err
+}
