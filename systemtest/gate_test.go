@@ -21,10 +21,13 @@ type gate struct {
 
 	mu      sync.Mutex
 	method  string
-	suffix  string        // of the path of what is held
-	held    chan struct{} // gets a token for each request that is held
-	release chan struct{} // closed to let everything through
-	busy    int           // requests that are yet to be refused
+	suffix  string         // of the path of what is held
+	held    chan struct{}  // gets a token for each request that is held
+	release chan struct{}  // closed to let everything through
+	busy    int            // requests that are yet to be refused
+	begun   map[string]int // by path: the moment at which a write began,
+	ended   map[string]int // and at which the latest was answered
+	moment  int            // counts both
 }
 
 func newGate(t testing.TB, gateway *storagetest.Gateway) *gate {
@@ -33,7 +36,8 @@ func newGate(t testing.TB, gateway *storagetest.Gateway) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{t: t, gateway: gateway, held: make(chan struct{}, 100), release: make(chan struct{})}
+	g := &gate{t: t, gateway: gateway, held: make(chan struct{}, 100), release: make(chan struct{}),
+		begun: make(map[string]int), ended: make(map[string]int)}
 	// The Host stays as the peer signed it.
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -61,7 +65,9 @@ func newGate(t testing.TB, gateway *storagetest.Gateway) *gate {
 				return
 			}
 		}
+		g.note(r, g.begun)
 		proxy.ServeHTTP(w, r)
+		g.note(r, g.ended)
 	}))
 	t.Cleanup(func() {
 		g.open()
@@ -98,6 +104,17 @@ func (g *gate) reached() {
 	})
 }
 
+// note writes down the moment at which a write begins or is answered.
+func (g *gate) note(r *http.Request, what map[string]int) {
+	if r.Method != http.MethodPut {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.moment++
+	what[strings.TrimPrefix(r.URL.Path, "/")] = g.moment
+}
+
 // refuse answers the next n writes with 503.
 func (g *gate) refuse(n int) {
 	g.mu.Lock()
@@ -110,6 +127,14 @@ func (g *gate) refusals() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.busy
+}
+
+// wroteBefore says whether the write of an object was answered before that of
+// another began. Both are named by bucket and key, and were written once.
+func (g *gate) wroteBefore(object, other string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ended[object] > 0 && g.ended[object] < g.begun[other]
 }
 
 // open lets everything through from now on.
