@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"testing"
 
 	"millrace/api/client"
 	"millrace/job"
@@ -73,10 +74,7 @@ func (p *peer) awaitFailure(id job.ID, code job.Code) job.View {
 }
 
 // task is one of a job's tasks.
-func task(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, j job.View, id job.TaskID) job.Task {
+func task(t testing.TB, j job.View, id job.TaskID) job.Task {
 	t.Helper()
 	at := slices.IndexFunc(j.Tasks, func(k job.Task) bool { return k.ID == id })
 	if at < 0 {

@@ -68,8 +68,8 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// leaseTime is longer than a worker may be silent (docs/architecture.md).
-const leaseTime = 12 * time.Second
+// longerThanLease is longer than a worker may be silent (node.LeaseTime).
+const longerThanLease = 12 * time.Second
 
 // pass lets time pass, where time itself is the fault that is tested.
 func pass(t testing.TB, d time.Duration) {

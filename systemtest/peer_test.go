@@ -265,7 +265,7 @@ func (p *peer) encoders() []process {
 	})
 }
 
-// measured is the file with what the first peer measured of this machine.
+// measured is done once the first peer has measured this machine.
 var measured sync.Once
 
 // measure puts the measurements of this machine where a peer looks for them.

@@ -122,7 +122,7 @@ func TestAPeerThatWasFrozenForLongerThanItsLeaseCompletesItsJob(t *testing.T) {
 	if err := p.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	pass(t, leaseTime)
+	pass(t, longerThanLease)
 	if err := p.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
