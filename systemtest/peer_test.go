@@ -215,6 +215,11 @@ func (p *peer) finish() {
 			p.t.Errorf("left in the scratch folder: %v", left)
 		}
 	}
+	for _, word := range []string{"DATA RACE", "panic:", "goroutine 1 ["} {
+		if strings.Contains(p.log(), word) {
+			p.t.Errorf("the peer's log has %q in it", word)
+		}
+	}
 	if p.api != nil {
 		p.api.CloseIdleConnections()
 	}
