@@ -32,8 +32,9 @@ type createRequest struct {
 	Priority        int              `json:"priority"`
 	SegmentDuration time.Duration    `json:"segment_duration"`
 
-	input, output  storage.Location
-	idempotencyKey string
+	input, output         storage.Location
+	inputText, outputText string // as they came
+	idempotencyKey        string
 }
 
 func (s *Server) createJob(c *call) error {
@@ -181,7 +182,7 @@ func (s *Server) readInput(request *createRequest, fields map[string]json.RawMes
 		wrong.add(name, "%s", locationSentence(err))
 		return
 	}
-	request.input, request.Input = location, location.String()
+	request.input, request.inputText, request.Input = location, text, location.String()
 }
 
 func (s *Server) readOutput(request *createRequest, text string, wrong fieldErrors) {
@@ -193,7 +194,7 @@ func (s *Server) readOutput(request *createRequest, text string, wrong fieldErro
 		wrong.add("output_path", "%s", locationSentence(err))
 		return
 	}
-	request.output, request.Output = location, location.String()
+	request.output, request.outputText, request.Output = location, text, location.String()
 }
 
 // locationSentence says what is wrong with a location: the parsers' errors and
@@ -240,11 +241,11 @@ func (r *createRequest) hash() string {
 
 // spec is the request as the state keeps it, its secrets sealed.
 func (s *Server) spec(r *createRequest) (job.Spec, error) {
-	input, err := s.seal(r.input, InputContext)
+	input, err := s.seal(r.input, r.inputText, InputContext)
 	if err != nil {
 		return job.Spec{}, fmt.Errorf("seal the source: %w", err)
 	}
-	output, err := s.seal(r.output, OutputContext)
+	output, err := s.seal(r.output, r.outputText, OutputContext)
 	if err != nil {
 		return job.Spec{}, fmt.Errorf("seal the output path: %w", err)
 	}
@@ -254,12 +255,11 @@ func (s *Server) spec(r *createRequest) (job.Spec, error) {
 	}, nil
 }
 
-func (s *Server) seal(location storage.Location, context string) (job.Location, error) {
-	shown := job.Location{URL: location.Redacted()}
+// seal hides a location's secrets. Without any it is shown as it was posted.
+func (s *Server) seal(location storage.Location, text, context string) (job.Location, error) {
 	if !location.Secret() {
-		return shown, nil
+		return job.Location{URL: text}, nil
 	}
-	var err error
-	shown.Sealed, err = s.config.Sealer.Seal([]byte(location.String()), context)
-	return shown, err
+	sealed, err := s.config.Sealer.Seal([]byte(location.String()), context)
+	return job.Location{URL: location.Redacted(), Sealed: sealed}, err
 }

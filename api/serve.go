@@ -65,6 +65,8 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		cutOff()
 		err = errors.Join(fmt.Errorf("stop HTTP on %s: %w", listener.Addr(), err), server.Close())
 	}
-	<-ended
+	if serving := <-ended; !errors.Is(serving, http.ErrServerClosed) {
+		err = errors.Join(err, serving)
+	}
 	return err
 }

@@ -117,7 +117,7 @@ func (p *peer) job(ctx context.Context, dir string) (job.View, usage, error) {
 		return view, usage{}, fmt.Errorf("read the job: %w", err)
 	}
 	if view.Status != job.Completed || view.EndTime == nil {
-		return view, usage{}, fmt.Errorf("the job ended as %s: %v (the peer's log: %s)", view.Status, view.Error, tail(p.logFile))
+		return view, usage{}, fmt.Errorf("the job ended as %s (the peer's log: %s)", view.Status, tail(p.logFile))
 	}
 	after, err := p.cpu()
 	if err != nil {
@@ -203,15 +203,21 @@ func (p *peer) stop() error {
 	return nil
 }
 
-// freeAddresses are loopback addresses that nothing listens on.
-func freeAddresses(ctx context.Context, count int) ([]string, error) {
-	var addresses []string
+// freeAddresses are loopback addresses that nothing listens on. All stay taken
+// until all are drawn.
+func freeAddresses(ctx context.Context, count int) (addresses []string, err error) {
+	var listeners []net.Listener
+	defer func() {
+		for _, listener := range listeners {
+			err = errors.Join(err, listener.Close())
+		}
+	}()
 	for range count {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = listener.Close() }() // all stay taken until all are drawn
+		listeners = append(listeners, listener)
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil

@@ -142,7 +142,7 @@ func TestRandomCommandsNeverReachAnIllegalState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, b: newBench(t), clock: noon}
 		for _, org := range orgs {
-			w.apply(createOrg(org))
+			_ = w.apply(createOrg(org))
 		}
 		for range rapid.IntRange(1, 120).Draw(t, "commands") {
 			command := w.command()

@@ -1,7 +1,6 @@
 package media
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -44,7 +43,7 @@ const bufferSeconds = 2
 func ladder(spec job.Spec, source job.Source, rate job.Rational, encoder hwaccel.Row) []job.Rendition {
 	own := even(min(source.Width, source.Height))
 	var rungs []job.Rendition
-	for _, asked := range slices.SortedFunc(slices.Values(spec.Resolutions), func(a, b job.Resolution) int { return cmp.Compare(a, b) }) {
+	for _, asked := range slices.Sorted(slices.Values(spec.Resolutions)) {
 		side, note := int(asked), ""
 		if side > own {
 			side = own

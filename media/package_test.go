@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,7 @@ func (w *workflow) checkMP4(name string) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if moov, mdat := strings.Index(string(body), "moov"), strings.Index(string(body), "mdat"); moov < 0 || moov > mdat {
+	if moov, mdat := bytes.Index(body, []byte("moov")), bytes.Index(body, []byte("mdat")); moov < 0 || moov > mdat {
 		w.Errorf("%s has its index at %d, after its pictures at %d", name, moov, mdat)
 	}
 	var found struct {

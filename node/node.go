@@ -194,10 +194,10 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	}
 	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Logger: log}
 	profile, err := trials.Profile(ctx, device, room)
-	switch {
-	case ctx.Err() != nil:
-		return nil // stopped before it had begun
-	case err != nil:
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // stopped before it had begun
+	}
+	if err != nil {
 		return fmt.Errorf("measure the machine: %w", err)
 	}
 	for _, encoder := range profile.Encoders {

@@ -81,7 +81,7 @@ func checkFields(t *testing.T, p *peer, got map[string]any) {
 	t.Helper()
 	for name, want := range map[string]any{
 		"status": "Completed", "video_duration": 12.0, "error_message": nil, "enable_drm": false,
-		"output_path": strings.TrimSuffix(p.output("out"), "/"), "input_url": "file://" + filepath.Join(p.sources, "clip.mp4"),
+		"output_path": p.output("out"), "input_url": "file://" + filepath.Join(p.sources, "clip.mp4"),
 		"progress": 100.0, "error": nil,
 	} {
 		if value, has := got[name]; !has || value != want {

@@ -125,7 +125,7 @@ func (t *trackRun) run(body []byte) error {
 	if flags&trunFirstFlags != 0 {
 		firstFlags = c.u32()
 	}
-	for i := uint32(0); i < count; i++ {
+	for i := range count {
 		duration, size, sampleFlags, offset := t.defaults.duration, t.defaults.size, t.defaults.flags, int32(0)
 		if i == 0 {
 			sampleFlags = firstFlags

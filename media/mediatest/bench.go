@@ -28,7 +28,7 @@ type Bench struct {
 // NewOutput is another empty output folder.
 func (b *Bench) NewOutput(t testing.TB) (output *storage.Output, folder string) {
 	t.Helper()
-	folder, err := os.MkdirTemp(b.root, "run-")
+	folder, err := os.MkdirTemp(b.root, "run-") //nolint:usetesting // it has to lie under the output root
 	if err != nil {
 		t.Fatal(err)
 	}

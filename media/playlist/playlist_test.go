@@ -1,6 +1,7 @@
 package playlist
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -72,7 +73,7 @@ func golden(t *testing.T, name string, got []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != string(want) {
+	if !bytes.Equal(got, want) {
 		t.Errorf("%s differs (run with -update if that is meant); got\n%s", path, got)
 	}
 }
