@@ -23,6 +23,7 @@ type envelope struct {
 	Version int             `json:"v"`
 	Command string          `json:"c"`
 	Data    json.RawMessage `json:"d"`
+	proposal
 }
 
 // applier is a command that the state machine can apply. apply decides first
@@ -63,29 +64,38 @@ func decoderOf[C applier]() (string, decoder) {
 
 // encodeCommand makes a command's log entry. The checksum in Extensions finds
 // a bit that flips on disk later: raft-wal checks only the batch that it wrote last.
-func encodeCommand(command Command) (raft.Log, error) {
+func encodeCommand(command Command) (raft.Log, error) { return encodeProposal(command, proposal{}) }
+
+func encodeProposal(command Command, of proposal) (raft.Log, error) {
 	data, err := json.Marshal(command)
 	if err != nil {
 		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
-	entry, err := json.Marshal(envelope{Version: commandVersion, Command: command.Name(), Data: data})
+	entry, err := json.Marshal(envelope{Version: commandVersion, Command: command.Name(), Data: data, proposal: of})
 	if err != nil {
 		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
 	if len(entry) > maxCommandBytes {
 		return raft.Log{}, fmt.Errorf("encode command %s: %d bytes, at most %d are allowed", command.Name(), len(entry), maxCommandBytes)
 	}
-	return raft.Log{Data: entry, Extensions: checksum(entry)}, nil
+	return logOf(entry), nil
 }
+
+func logOf(entry []byte) raft.Log { return raft.Log{Data: entry, Extensions: checksum(entry)} }
 
 // decodeCommand reads a log entry. Any error means that this peer can't know
 // what the others make of the entry, so it must not go on.
-func decodeCommand(entry *raft.Log) (applier, error) {
+func decodeCommand(entry *raft.Log) (applier, proposal, error) {
+	var e envelope
+	command, err := e.decode(entry)
+	return command, e.proposal, err
+}
+
+func (e *envelope) decode(entry *raft.Log) (applier, error) {
 	if len(entry.Extensions) == crc32.Size && string(entry.Extensions) != string(checksum(entry.Data)) {
 		return nil, fmt.Errorf("log entry %d is damaged: its checksum differs", entry.Index)
 	}
-	var e envelope
-	if err := json.Unmarshal(entry.Data, &e); err != nil {
+	if err := json.Unmarshal(entry.Data, e); err != nil {
 		return nil, fmt.Errorf("log entry %d is not a command: %w", entry.Index, err)
 	}
 	if e.Version > commandVersion {

@@ -25,6 +25,26 @@ type Config struct {
 	// HTTPAddr is the host:port at which other peers reach this one's API. It is
 	// only told to them.
 	HTTPAddr string
+	// Bundle is the folder of the cluster's certificates and keys, as InitBundle
+	// makes it; "" means no encryption between peers: for networks where nobody
+	// else is.
+	Bundle string
+	// Join are gossip addresses of other peers, any of them. A peer with an empty
+	// data folder, with Join and without Expect, joins their cluster.
+	Join []string
+	// Expect is how many peers with empty data folders form a cluster, all of
+	// them voters, as soon as they see each other: 3 or 5. 0 and 1 with nobody to
+	// join mean that the peer is a cluster of one at once. It means nothing for a
+	// peer that is in a cluster.
+	Expect int
+	// MaxVoters is how many peers vote, the others follow along: 5. All peers
+	// should have the same.
+	MaxVoters int
+	// StableFor is how long a peer must have been well before it may vote: 10 s.
+	StableFor time.Duration
+	// ReplaceAfter is how long a voter must have been away before another peer
+	// votes in its place: 1 min.
+	ReplaceAfter time.Duration
 	// Version is the program's version, told to other peers.
 	Version string
 	// Logger takes the peer's words; slog.Default() when nil.
@@ -45,6 +65,10 @@ type Config struct {
 	// LeaderLease is how long a leader leads without hearing from a majority,
 	// 500 ms; at most HeartbeatTimeout.
 	LeaderLease time.Duration
+	// CommitDelay is how long a leader without new entries takes to tell the
+	// others what is committed, 10 ms: about what a read or write through
+	// another peer takes longer than through the leader.
+	CommitDelay time.Duration
 	// SnapshotThreshold is the number of log entries after which a snapshot is
 	// taken: 8192. Fewer make starts faster and write more.
 	SnapshotThreshold uint64
@@ -68,17 +92,30 @@ func (c Config) withDefaults() (Config, error) {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		return c, fmt.Errorf("raft address %q: name the address of this machine that other peers reach (127.0.0.1 if there are none)", c.RaftAddr)
 	}
+	if (c.Expect > 1 || len(c.Join) > 0) && c.GossipAddr == "" {
+		return c, errors.New("a cluster of several peers needs a gossip address")
+	}
+	if c.Expect < 0 || c.MaxVoters < 0 {
+		return c, fmt.Errorf("expect %d peers and at most %d voters: neither can be negative", c.Expect, c.MaxVoters)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	setDefault(&c.HeartbeatTimeout, time.Second)
 	setDefault(&c.ElectionTimeout, max(time.Second, c.HeartbeatTimeout))
 	setDefault(&c.LeaderLease, min(500*time.Millisecond, c.HeartbeatTimeout))
+	setDefault(&c.CommitDelay, 10*time.Millisecond)
+	setDefault(&c.MaxVoters, 5)
+	setDefault(&c.StableFor, 10*time.Second)
+	setDefault(&c.ReplaceAfter, time.Minute)
 	setDefault(&c.SnapshotThreshold, 8192)
 	setDefault(&c.SnapshotInterval, 30*time.Second)
 	setDefault(&c.TrailingLogs, 4*c.SnapshotThreshold)
 	return c, nil
 }
+
+// alone says whether a peer with an empty folder is to be a cluster of one.
+func (c Config) alone() bool { return c.Expect <= 1 && len(c.Join) == 0 }
 
 func setDefault[T comparable](value *T, otherwise T) {
 	var zero T

@@ -16,6 +16,9 @@ const (
 	lockFile      = "lock"         // held while a process uses the folder
 	nodeIDFile    = "node.id"      // the peer's ID
 	keyFile       = "cluster.key"  // see Keyring
+	clusterIDFile = "cluster.id"   // the cluster that the peer belongs to
+	pledgeFile    = "pledge.json"  // see pledge
+	peersFile     = "peers.json"   // gossip addresses of the peers that were last seen
 	startedFile   = "raft.started" // there as soon as the folder holds, or held, a log
 	raftFolder    = "raft"         // snapshots, and the log in log/
 	raftLogFolder = "log"

@@ -27,4 +27,16 @@ var (
 	// ErrDamaged: the data folder lacks what it once held; starting from it
 	// could lose acknowledged jobs or split the cluster.
 	ErrDamaged = errors.New("the data folder is damaged")
+	// ErrOtherCluster: the other peer belongs to another cluster, or to none.
+	ErrOtherCluster = errors.New("another cluster")
+	// ErrRemoved: this peer was removed from its cluster; its data folder must
+	// be emptied before it can join again.
+	ErrRemoved = errors.New("this peer was removed from the cluster: empty its data folder to join anew")
+	// ErrUnreachable: a peer that was called can't be reached.
+	ErrUnreachable = errors.New("the peer can't be reached")
+
+	// errUncertain: a leader may or may not have put a command into the log.
+	errUncertain = errors.New("the outcome isn't known")
+	// errNoMethod: a peer was asked for what it doesn't know.
+	errNoMethod = errors.New("this peer knows no such call")
 )

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -27,18 +30,34 @@ type Identity struct {
 	RaftAddr string `json:"raft"`
 	Version  string `json:"version"`
 	Role     string `json:"role"` // "voter" or "worker"
+	// Cluster is the ID of the peer's cluster, "" while it is in none; then
+	// Expect is how many peers it waits for to form one.
+	Cluster string `json:"cluster,omitempty"`
+	Expect  int    `json:"expect,omitempty"`
 }
 
-// leaveTimeout is how long a stopping peer tries to say goodbye.
-const leaveTimeout = time.Second
+const (
+	// leaveTimeout is how long a stopping peer tries to say goodbye.
+	leaveTimeout = time.Second
+	// metaTimeout is how long a peer waits for its new identity to be sent out.
+	metaTimeout = time.Second
+	// reclaimAfter is how long a peer must have been dead before one of the same
+	// ID at another address is believed.
+	reclaimAfter = time.Second
+)
 
 // gossip is this peer's part in the gossip.
 type gossip struct {
-	list *memberlist.Memberlist
+	list    *memberlist.Memberlist
+	keyring *memberlist.Keyring // nil: in the clear
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	self Identity
 	meta []byte
 }
 
-func startGossip(config Config, id, raftAddr string, logger *slog.Logger) (*gossip, error) {
+func startGossip(config Config, id string, self Identity, keys [][]byte, logger *slog.Logger) (*gossip, error) {
 	host, portText, err := net.SplitHostPort(config.GossipAddr)
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
@@ -47,47 +66,99 @@ func startGossip(config Config, id, raftAddr string, logger *slog.Logger) (*goss
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
 	}
-	meta, err := json.Marshal(Identity{HTTPAddr: config.HTTPAddr, RaftAddr: raftAddr, Version: config.Version, Role: "voter"})
-	if err != nil {
-		return nil, fmt.Errorf("encode the peer's identity: %w", err)
+	g := &gossip{log: logger.With("part", "gossip")}
+	if _, err := g.describe(self); err != nil {
+		return nil, err
 	}
-	if len(meta) > memberlist.MetaMaxSize {
-		return nil, fmt.Errorf("the peer's identity has %d bytes, gossip carries %d: shorten its addresses or version", len(meta), memberlist.MetaMaxSize)
-	}
-	g := &gossip{meta: meta}
 	settings := memberlist.DefaultLANConfig()
 	settings.Name = id
 	settings.BindAddr, settings.BindPort, settings.AdvertisePort = host, port, port
-	settings.Delegate = g
-	settings.Logger = log.New(lineLogger{logger.With("part", "gossip")}, "", 0)
+	settings.Delegate, settings.Alive, settings.Merge = g, g, g
+	settings.DeadNodeReclaimTime = reclaimAfter
+	settings.Logger = log.New(lineLogger{g.log}, "", 0)
+	if len(keys) > 0 {
+		if g.keyring, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
+			return nil, fmt.Errorf("gossip keys: %w", err)
+		}
+		settings.Keyring = g.keyring
+	}
 	if g.list, err = memberlist.Create(settings); err != nil {
 		return nil, fmt.Errorf("start gossip on %s: %w", config.GossipAddr, err)
 	}
 	return g, nil
 }
 
-// stop says goodbye and waits until the listeners are closed.
-func (g *gossip) stop() error {
-	if err := g.list.Leave(leaveTimeout); err != nil {
-		return fmt.Errorf("leave the gossip: %w", err)
+// describe sets what the peer tells of itself, and says whether that is new.
+func (g *gossip) describe(self Identity) (bool, error) {
+	meta, err := json.Marshal(self)
+	if err != nil {
+		return false, fmt.Errorf("encode the peer's identity: %w", err)
 	}
-	if err := g.list.Shutdown(); err != nil {
-		return fmt.Errorf("stop gossip: %w", err)
+	if len(meta) > memberlist.MetaMaxSize {
+		return false, fmt.Errorf("the peer's identity has %d bytes, gossip carries %d: shorten its addresses or version", len(meta), memberlist.MetaMaxSize)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	changed := !bytes.Equal(meta, g.meta)
+	g.self, g.meta = self, meta
+	return changed, nil
+}
+
+// announce tells the others who the peer has become.
+func (g *gossip) announce(self Identity) error {
+	changed, err := g.describe(self)
+	if err != nil || !changed {
+		return err
+	}
+	if err := g.list.UpdateNode(metaTimeout); err != nil {
+		return fmt.Errorf("tell the peer's new identity: %w", err)
 	}
 	return nil
 }
 
-// Members lists the peers that gossip believes alive, this one among them, by
-// ID; nil without gossip.
-func (p *Peer) Members() []Member {
-	if p.gossip == nil {
+// useKeys makes keys the gossip's: the first encrypts, all decrypt.
+func (g *gossip) useKeys(keys [][]byte) error {
+	if slices.EqualFunc(keys, g.keyring.GetKeys(), bytes.Equal) {
 		return nil
 	}
+	for _, key := range keys {
+		if err := g.keyring.AddKey(key); err != nil {
+			return fmt.Errorf("add a gossip key: %w", err)
+		}
+	}
+	if err := g.keyring.UseKey(keys[0]); err != nil {
+		return fmt.Errorf("change the gossip key: %w", err)
+	}
+	for _, old := range g.keyring.GetKeys() {
+		if !slices.ContainsFunc(keys, func(key []byte) bool { return bytes.Equal(key, old) }) {
+			if err := g.keyring.RemoveKey(old); err != nil {
+				return fmt.Errorf("remove a gossip key: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// stop says goodbye and waits until the listeners are closed.
+func (g *gossip) stop() error {
+	var errs []error
+	if err := g.list.Leave(leaveTimeout); err != nil {
+		g.log.Debug("the goodbye wasn't sent to all", "error", err) // they will notice
+	}
+	if err := g.list.Shutdown(); err != nil {
+		errs = append(errs, fmt.Errorf("stop gossip: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// members lists the peers that gossip believes alive, by ID.
+func (g *gossip) members() []Member {
 	var members []Member
-	for _, node := range p.gossip.list.Members() {
+	for _, node := range g.list.Members() {
 		member := Member{ID: node.Name, GossipAddr: node.Address()}
 		if err := json.Unmarshal(node.Meta, &member.Identity); err != nil {
-			p.log.Warn("a peer tells of itself in words that this one can't read", "peer", node.Name, "error", err)
+			g.log.Warn("a peer tells of itself in words that this one can't read", "peer", node.Name, "error", err)
+			continue
 		}
 		members = append(members, member)
 	}
@@ -95,8 +166,57 @@ func (p *Peer) Members() []Member {
 	return members
 }
 
+// Members lists the peers that gossip believes alive, this one among them, by
+// ID; nil without gossip. Peers that are in no cluster yet are among them.
+func (p *Peer) Members() []Member {
+	if p.gossip == nil {
+		return nil
+	}
+	cluster := p.Cluster()
+	return slices.DeleteFunc(p.gossip.members(), func(m Member) bool {
+		return cluster != "" && m.Cluster != "" && m.Cluster != cluster
+	})
+}
+
+// foreign refuses a peer of another cluster.
+func (g *gossip) foreign(node *memberlist.Node) error {
+	var other Identity
+	if err := json.Unmarshal(node.Meta, &other); err != nil {
+		return nil // left or torn; it is shown to nobody
+	}
+	g.mu.Lock()
+	ours := g.self.Cluster
+	g.mu.Unlock()
+	if ours != "" && other.Cluster != "" && ours != other.Cluster {
+		return fmt.Errorf("peer %s is of %w (%s, this peer is of %s)", node.Name, ErrOtherCluster, other.Cluster, ours)
+	}
+	return nil
+}
+
+// NotifyAlive implements memberlist.AliveDelegate: peers of another cluster are
+// not seen, even if somebody passes word of them on.
+func (g *gossip) NotifyAlive(node *memberlist.Node) error { return g.foreign(node) }
+
+// NotifyMerge implements memberlist.MergeDelegate: whoever joins with peers of
+// another cluster in tow is sent away.
+func (g *gossip) NotifyMerge(nodes []*memberlist.Node) error {
+	for _, node := range nodes {
+		if node.State != memberlist.StateAlive {
+			continue
+		}
+		if err := g.foreign(node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // NodeMeta implements memberlist.Delegate.
-func (g *gossip) NodeMeta(int) []byte { return g.meta }
+func (g *gossip) NodeMeta(int) []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.meta
+}
 
 // NotifyMsg implements memberlist.Delegate: no messages are sent yet.
 func (g *gossip) NotifyMsg([]byte) {}

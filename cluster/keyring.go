@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -24,13 +28,17 @@ var ErrSealed = errors.New("this can't be unsealed")
 // of nonce, and the XChaCha20-Poly1305 ciphertext. The context that it was
 // sealed with is authenticated but not stored: a secret that was copied to
 // another place doesn't open there.
+//
+// A peer that is in no cluster yet has a key ring without keys, which fills
+// when it joins one.
 type Keyring struct {
-	keys []sealingKey // the first seals, all open
+	keys atomic.Pointer[[]sealingKey] // the first seals, all open
 }
 
 type sealingKey struct {
-	id   [keyIDSize]byte
-	aead cipher.AEAD
+	id     [keyIDSize]byte
+	secret []byte
+	aead   cipher.AEAD
 }
 
 const (
@@ -38,6 +46,51 @@ const (
 	keyIDSize      = 4
 	sealHeaderSize = 1 + keyIDSize
 )
+
+// keepKeys takes the cluster's sealing keys up besides those that the peer has;
+// a peer that has none and is given none draws one. The caller holds p.forming.
+func (p *Peer) keepKeys(given []byte) error {
+	// The cluster's come first: what this peer seals, all must open.
+	keys := append(bytes.Clone(given), p.keyring.bytes()...)
+	if len(keys) == 0 {
+		keys = randomBytes(chacha20poly1305.KeySize)
+	}
+	if err := p.keyring.load(keys); err != nil {
+		return fmt.Errorf("take up the cluster's key: %w", err)
+	}
+	if err := writeDurably(filepath.Join(p.config.DataDir, keyFile), p.keyring.bytes()); err != nil {
+		return fmt.Errorf("keep the cluster's key: %w", err)
+	}
+	return nil
+}
+
+// openKeyring reads the keys that the peer has: the bundle's and its own.
+// created says whether to draw one where there is none.
+func (p *Peer) openKeyring(create bool) error {
+	name := filepath.Join(p.config.DataDir, keyFile)
+	var ofBundle []byte
+	if p.bundle != nil {
+		var err error
+		ofBundle, err = os.ReadFile(filepath.Join(p.config.Bundle, bundleSealing))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read the cluster's key: %w", err)
+		}
+	}
+	have, err := exists(name)
+	if err != nil {
+		return fmt.Errorf("read the cluster's key: %w", err)
+	}
+	p.keyring = &Keyring{}
+	if have || create && len(ofBundle) == 0 {
+		if p.keyring, err = OpenKeyring(name); err != nil {
+			return err
+		}
+	}
+	if len(ofBundle) == 0 {
+		return nil
+	}
+	return p.keepKeys(ofBundle)
+}
 
 // OpenKeyring reads the keys in a file, 32 bytes each, and makes the file with
 // one random key if it isn't there. Keys are rotated by putting a new one
@@ -52,26 +105,59 @@ func OpenKeyring(name string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's key: %w", err)
 	}
-	if len(data) == 0 || len(data)%chacha20poly1305.KeySize != 0 {
-		return nil, fmt.Errorf("read the cluster's key: %s has %d bytes, a key has %d: %w", name, len(data), chacha20poly1305.KeySize, ErrDamaged)
-	}
 	ring := &Keyring{}
-	for ; len(data) > 0; data = data[chacha20poly1305.KeySize:] {
-		key := data[:chacha20poly1305.KeySize]
-		aead, err := chacha20poly1305.NewX(key)
-		if err != nil {
-			return nil, fmt.Errorf("read the cluster's key: %w", err)
-		}
-		sum := sha256.Sum256(append([]byte("millrace key id\x00"), key...))
-		ring.keys = append(ring.keys, sealingKey{id: [keyIDSize]byte(sum[:]), aead: aead})
+	if err := ring.load(data); err != nil {
+		return nil, fmt.Errorf("read the cluster's key: %s: %w", name, err)
 	}
 	return ring, nil
+}
+
+// load makes data, 32 bytes a key, the ring's keys.
+func (r *Keyring) load(data []byte) error {
+	if len(data) == 0 || len(data)%chacha20poly1305.KeySize != 0 {
+		return fmt.Errorf("%d bytes, a key has %d: %w", len(data), chacha20poly1305.KeySize, ErrDamaged)
+	}
+	var keys []sealingKey
+	for secret := range slices.Chunk(bytes.Clone(data), chacha20poly1305.KeySize) {
+		if slices.ContainsFunc(keys, func(k sealingKey) bool { return bytes.Equal(k.secret, secret) }) {
+			continue
+		}
+		aead, err := chacha20poly1305.NewX(secret)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(append([]byte("millrace key id\x00"), secret...))
+		keys = append(keys, sealingKey{id: [keyIDSize]byte(sum[:]), secret: secret, aead: aead})
+	}
+	r.keys.Store(&keys)
+	return nil
+}
+
+// now is the keys at present, none for a peer in no cluster.
+func (r *Keyring) now() []sealingKey {
+	if keys := r.keys.Load(); keys != nil {
+		return *keys
+	}
+	return nil
+}
+
+// bytes is the keys as a file holds them.
+func (r *Keyring) bytes() []byte {
+	var data []byte
+	for _, key := range r.now() {
+		data = append(data, key.secret...)
+	}
+	return data
 }
 
 // Seal encrypts plain for one context, which says where the secret belongs
 // ("org/default/output"): only that context opens it.
 func (r *Keyring) Seal(plain []byte, context string) ([]byte, error) {
-	key := r.keys[0]
+	keys := r.now()
+	if len(keys) == 0 {
+		return nil, errors.New("seal a secret: this peer is in no cluster yet")
+	}
+	key := keys[0]
 	sealed := make([]byte, 0, sealHeaderSize+chacha20poly1305.NonceSizeX+len(plain)+key.aead.Overhead())
 	sealed = append(append(sealed, sealFormat), key.id[:]...)
 	nonce := sealed[sealHeaderSize : sealHeaderSize+chacha20poly1305.NonceSizeX]
@@ -87,7 +173,7 @@ func (r *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 	if len(sealed) < sealHeaderSize+chacha20poly1305.NonceSizeX || sealed[0] != sealFormat {
 		return nil, fmt.Errorf("%w: it isn't a sealed secret", ErrSealed)
 	}
-	for _, key := range r.keys {
+	for _, key := range r.now() {
 		if key.id != [keyIDSize]byte(sealed[1:]) {
 			continue
 		}

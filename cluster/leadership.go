@@ -88,8 +88,20 @@ const barrierTimeout = 10 * time.Second
 
 // takeOffice opens a term for reads and leader's work.
 func (p *Peer) takeOffice(t *term) {
-	if p.begin() != nil {
+	if !p.barrier(t) {
 		return
+	}
+	p.correctAddress()
+	p.log.Info("this peer leads the cluster", "term", t.number)
+	p.lead.open(t)
+	(&steward{peer: p, conditions: make(map[string]condition)}).run(t.ctx)
+}
+
+// barrier waits until all that earlier leaders committed is applied here, and
+// says whether the term still lasts.
+func (p *Peer) barrier(t *term) bool {
+	if p.begin() != nil {
+		return false
 	}
 	defer p.end()
 	for {
@@ -98,21 +110,22 @@ func (p *Peer) takeOffice(t *term) {
 			break
 		}
 		if t.ctx.Err() != nil || p.raft.State() != raft.Leader {
-			return // the next term has another one take office
+			return false // the next term has another one take office
 		}
 		p.log.Warn("the new leader's barrier is tried again", "error", err)
 	}
-	if p.raft.CurrentTerm() != t.number {
-		return
-	}
-	p.correctAddress()
-	p.log.Info("this peer leads the cluster", "term", t.number)
-	p.lead.open(t)
+	return p.raft.CurrentTerm() == t.number
 }
 
 // correctAddress tells the cluster where this leader is now, if it moved since
 // its last start: a lone voter has nobody who could do it for it.
 func (p *Peer) correctAddress() {
+	if p.begin() != nil {
+		return
+	}
+	defer p.end()
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	future := p.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
 		p.log.Warn("the cluster's addresses can't be read", "error", err)

@@ -16,6 +16,8 @@ type machine struct {
 	db      atomic.Pointer[memdb.MemDB] // replaced as a whole by Restore
 	current atomic.Pointer[view]
 
+	waiting waiting
+
 	halt     sync.Once
 	halted   chan struct{} // closed when an entry can't be applied
 	haltedBy error         // set before halted is closed
@@ -65,12 +67,13 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	answers := make([]any, len(entries))
 	txn := m.db.Load().Txn(true)
 	var applied uint64
+	ids := make([]string, len(entries))
 	for i, entry := range entries {
 		if entry.Type != raft.LogCommand {
 			continue
 		}
-		value, err := m.apply(txn, entry)
-		answers[i] = answer{value, err}
+		value, id, err := m.apply(txn, entry)
+		answers[i], ids[i] = answer{value, err}, id
 		if m.haltError() != nil {
 			continue
 		}
@@ -82,28 +85,37 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	}
 	txn.Commit()
 	m.publish(applied)
+	for i, id := range ids {
+		if id != "" {
+			m.waiting.tell(id, answers[i].(answer))
+		}
+	}
 	return answers
 }
 
 // apply runs one command. After an entry that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
-func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (any, error) {
+func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (value any, id string, err error) {
 	if err := m.haltError(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	command, err := decodeCommand(entry)
+	command, of, err := decodeCommand(entry)
 	if err != nil {
-		return nil, m.stop(err)
+		return nil, "", m.stop(err)
 	}
 	t := &tx{txn: txn, index: entry.Index}
-	value, err := command.apply(t)
-	switch {
-	case t.err != nil:
-		return nil, m.stop(fmt.Errorf("apply command %s at %d: %w", command.Name(), entry.Index, t.err))
-	case err != nil && t.wrote:
-		return nil, m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", command.Name(), entry.Index, err))
+	if err := t.admit(of); err != nil {
+		return nil, of.ID, err
 	}
-	return value, err
+	value, err = command.apply(t)
+	if err != nil && t.wrote {
+		return nil, "", m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", command.Name(), entry.Index, err))
+	}
+	t.remember(of)
+	if t.err != nil {
+		return nil, "", m.stop(fmt.Errorf("apply command %s at %d: %w", command.Name(), entry.Index, t.err))
+	}
+	return value, of.ID, err
 }
 
 // stop halts the machine for good.

@@ -2,18 +2,28 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // maxBatch is how many commands are put into the log with one fsync.
 const maxBatch = 256
+
+const (
+	// raftDialTimeout bounds a call to another peer's raft, the answer included.
+	raftDialTimeout = 10 * time.Second
+	// raftConnections is how many idle connections are kept to each peer.
+	raftConnections = 3
+)
 
 // Peer is one member of the cluster. Its methods may be called from any goroutine.
 type Peer struct {
@@ -23,13 +33,33 @@ type Peer struct {
 	keyring *Keyring
 	gossip  *gossip // nil without a GossipAddr
 
+	bundle *bundle // nil without Config.Bundle
+
 	machine   *machine
 	raft      *raft.Raft
+	mux       *mux
+	caller    *caller
 	transport *raft.NetworkTransport
 	disk      *raftDisk
 	lock      *os.File
 
-	lead leadership
+	lead   leadership
+	leader currentLeader
+
+	// run is drawn at each start.
+	run      string
+	cluster  atomic.Pointer[string] // nil while in none
+	detached atomic.Pointer[string] // why the peer isn't in contact with its cluster
+	started  bool                   // the marker is written; of seek alone, once open
+
+	// forming guards what a peer does before it is in a cluster.
+	forming     sync.Mutex
+	pledge      *pledge
+	founderSeen time.Time
+
+	// changing keeps changes of raft's configuration apart.
+	changing sync.Mutex
+	admitted map[string]string // run of each peer that was let in by this one
 
 	// Raft answers every call while it runs, but may forget one when it is shut
 	// down; so no new call begins then, and those under way are waited for.
@@ -45,9 +75,10 @@ type Peer struct {
 	closeErr error
 }
 
-// Open starts a peer on its data folder: a folder that is empty becomes a
-// cluster of one, any other comes back as it was left, at whatever address. It
-// returns before the peer leads; wait with Ready. ctx bounds only the start.
+// Open starts a peer on its data folder: an empty one becomes a cluster of one,
+// or forms or joins one as Expect and Join say; any other comes back as it was
+// left, at whatever address. It returns before the peer leads or follows; wait
+// with Ready. ctx bounds only the start.
 //
 // Errors: ErrLocked when another process uses the folder, ErrDamaged when it
 // lacks what it once held.
@@ -58,9 +89,9 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the peer: make the data folder: %w", err)
 	}
-	p := &Peer{config: config, machine: newMachine(), stopped: make(chan struct{})}
+	p := &Peer{config: config, machine: newMachine(), stopped: make(chan struct{}), run: rand.Text(), admitted: make(map[string]string)}
 	p.alive, p.die = context.WithCancel(context.WithoutCancel(ctx))
-	p.lead.changed = make(chan struct{})
+	p.lead.changed, p.leader.changed = make(chan struct{}), make(chan struct{})
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open the peer in %s: %w", config.DataDir, err), p.Close())
@@ -73,18 +104,45 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 		return nil, err
 	}
 	p.log = config.Logger.With("node", p.id)
-	if p.keyring, err = OpenKeyring(filepath.Join(config.DataDir, keyFile)); err != nil {
+	if config.Bundle != "" {
+		if p.bundle, err = openBundle(config.Bundle, p.log); err != nil {
+			return nil, err
+		}
+	}
+	if p.pledge, err = loadPledge(config.DataDir); err != nil {
 		return nil, err
 	}
 	if err := p.startRaft(ctx); err != nil {
 		return nil, err
 	}
-	if config.GossipAddr != "" {
-		if p.gossip, err = startGossip(config, p.id, string(p.transport.LocalAddr()), p.log); err != nil {
-			return nil, err
+	return p, p.startMembership()
+}
+
+// startMembership opens the peer to the others.
+func (p *Peer) startMembership() (err error) {
+	for method, handler := range map[string]Handler{
+		callPropose: p.servePropose, callReadIndex: p.serveReadIndex, callWelcome: p.serveWelcome,
+		callPledge: p.servePledge, callRelease: p.serveRelease, callJoin: p.serveJoin,
+		callRemove: p.serveRemove, callHealth: p.serveHealth,
+	} {
+		p.Handle(method, handler)
+	}
+	p.caller.serve()
+	if p.config.GossipAddr == "" {
+		return nil
+	}
+	var keys [][]byte
+	if p.bundle != nil {
+		if keys, err = p.bundle.gossipKeys(); err != nil {
+			return err
 		}
 	}
-	return p, nil
+	if p.gossip, err = startGossip(p.config, p.id, p.identity(), keys, p.log); err != nil {
+		return err
+	}
+	p.watchers.Go(p.tend)
+	p.watchers.Go(p.seek)
+	return nil
 }
 
 // startRaft opens what raft needs in the order in which Close gives it back.
@@ -97,12 +155,15 @@ func (p *Peer) startRaft(ctx context.Context) error {
 	if err := p.disk.checkComplete(logger); err != nil {
 		return err
 	}
-	layer, err := listenRaft(ctx, p.config.RaftAddr)
-	if err != nil {
+	if p.mux, err = listenMux(ctx, p.config.RaftAddr, p.bundle, p.Cluster, func(from net.Addr, err error) {
+		p.log.Warn("a connection to the peers' port was refused", "from", from.String(), "error", err)
+	}); err != nil {
 		return err
 	}
+	p.caller = newCaller(p)
 	p.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
+		Stream: raftStream{p.mux.side(p.mux.raft)}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
+		ServerAddressProvider: p,
 	})
 	if err := p.bootstrap(logger); err != nil {
 		return err
@@ -114,6 +175,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	p.watchers.Go(func() { p.watchLeadership(notify) })
+	p.watchers.Go(p.watchLeader)
 	p.watchers.Go(p.watchHalt)
 	return nil
 }
@@ -132,40 +194,11 @@ func (p *Peer) raftConfig(logger *raftLogger) *raft.Config {
 	// Proposals that wait together share an fsync even without a buffer, and a
 	// buffer would swallow those that come while raft is shut down.
 	config.BatchApplyCh = false
+	config.CommitTimeout = p.config.CommitDelay
+	// A leader that is removed hands over first; the others follow to the end.
+	config.ShutdownOnRemove = false
 	config.NoLegacyTelemetry = true
 	return config
-}
-
-// bootstrap makes a cluster of one in a folder that never held a log. The
-// marker file tells such a folder from one that has lost its log: starting
-// anew there would answer for jobs that it has forgotten.
-func (p *Peer) bootstrap(logger *raftLogger) error {
-	marker := filepath.Join(p.config.DataDir, startedFile)
-	started, err := exists(marker)
-	if err != nil {
-		return fmt.Errorf("look for an earlier state: %w", err)
-	}
-	empty, err := p.disk.empty()
-	if err != nil {
-		return err
-	}
-	switch {
-	case empty && started:
-		return fmt.Errorf("%w: its log is gone: restore a backup, or remove the whole folder to begin anew", ErrDamaged)
-	case empty:
-		alone := raft.Configuration{Servers: []raft.Server{{
-			Suffrage: raft.Voter, ID: raft.ServerID(p.id), Address: p.transport.LocalAddr(),
-		}}}
-		if err := raft.BootstrapCluster(p.raftConfig(logger), p.disk.log, p.disk.log, p.disk.snapshots, p.transport, alone); err != nil {
-			return fmt.Errorf("begin a cluster: %w", err)
-		}
-	case started:
-		return nil
-	}
-	if err := writeDurably(marker, nil); err != nil {
-		return fmt.Errorf("note that the log was begun: %w", err)
-	}
-	return nil
 }
 
 // ID is the peer's name, which never changes.
@@ -202,10 +235,12 @@ func (p *Peer) stopRaft(refusal error) error {
 }
 
 // Close stops the peer and waits until all of it has ended. Proposals that are
-// under way are finished first, later ones get ErrClosed. What was acknowledged
+// under way are finished first, later ones get ErrClosed; a leader hands over to
+// another voter. The peer stays a member of the cluster (see Leave). What was acknowledged
 // is on disk already, so a peer may as well be killed.
 func (p *Peer) Close() error {
 	p.close.Do(func() {
+		p.resign()
 		p.die()
 		if err := p.shutDown(); err != nil {
 			p.closeErr = fmt.Errorf("close the peer: %w", err)
@@ -214,11 +249,27 @@ func (p *Peer) Close() error {
 	return p.closeErr
 }
 
+// resign hands the leadership over before a planned stop, so that nobody has to
+// find out that the leader is gone.
+func (p *Peer) resign() {
+	if p.raft == nil || p.raft.State() != raft.Leader || p.otherVoters() == 0 || p.machine.haltError() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.alive, 2*p.config.ElectionTimeout)
+	defer cancel()
+	if err := p.handOver(ctx); err != nil {
+		p.log.Info("the others will elect a leader themselves", "error", err)
+	}
+}
+
 // shutDown gives back in reverse order what Open got as far as taking.
 func (p *Peer) shutDown() error {
 	var errs []error
 	if p.gossip != nil {
 		errs = append(errs, p.gossip.stop())
+	}
+	if p.caller != nil {
+		errs = append(errs, p.caller.stop())
 	}
 	if p.raft != nil {
 		errs = append(errs, p.stopRaft(ErrClosed))
@@ -226,7 +277,11 @@ func (p *Peer) shutDown() error {
 	close(p.stopped)
 	p.watchers.Wait()
 	if p.transport != nil {
+		p.transport.CloseStreams()
 		errs = append(errs, p.transport.Close())
+	}
+	if p.mux != nil {
+		errs = append(errs, p.mux.Close())
 	}
 	if p.disk != nil {
 		errs = append(errs, p.disk.Close())

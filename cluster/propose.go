@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,56 +15,86 @@ import (
 // its ctx has no deadline.
 const enqueueTimeout = 10 * time.Second
 
-// Propose puts a command into the log and answers what the state machine made
-// of it, once a majority has it on disk and it is applied here: the answer's
-// type is in the command's comment, nil where it names none. An error of the
-// state machine comes back as itself.
+// Propose puts a command into the log, through the leader whoever that is, and
+// answers what the state machine made of it, once a majority has it on disk and
+// it is applied here: the answer's type is in the command's comment, nil where
+// it names none. An error of the state machine comes back as itself.
 //
-// Other errors: ErrNoLeader, ErrNotLeader, ErrClosed, ErrHalted, or ctx's.
-// After ErrNoLeader, ErrClosed or the end of ctx the command may have been
-// applied or be so later; propose it again only if that does no harm.
+// When the leader is lost meanwhile, the command is tried once more with the
+// next one, and applied once all the same. Without a leader Propose waits for
+// one, for some election timeouts.
+//
+// Other errors: ErrNoLeader, ErrClosed, ErrHalted, or ctx's. After ErrNoLeader,
+// ErrClosed or the end of ctx the command may have been applied or be so later;
+// propose it again only if that does no harm.
 func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
-	entry, err := encodeCommand(command)
+	of := proposal{ID: rand.Text(), Base: p.Stale().Index()}
+	entry, err := encodeProposal(command, of)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.begin(); err != nil {
+	answered := p.machine.waiting.expect(of.ID)
+	defer p.machine.waiting.forget(of.ID)
+	if err := p.submit(ctx, entry); err != nil {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
+	// The leader has applied it; here it comes with the log.
+	select {
+	case a := <-answered:
+		return a.value, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), ctx.Err())
+	case <-p.stopped:
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrClosed)
+	case <-p.machine.halted:
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), p.machine.haltError())
+	}
+}
+
+// submit has a leader put an entry into the log and apply it.
+func (p *Peer) submit(ctx context.Context, entry raft.Log) error {
+	retried := false
+	return p.withLeader(ctx, func(ctx context.Context, leader string) error {
+		err := p.submitTo(ctx, leader, entry)
+		if errors.Is(err, errUncertain) && !retried {
+			retried = true // the state knows the proposal by its ID
+			return fmt.Errorf("%w: %w", errTryNext, err)
+		}
+		return err
+	})
+}
+
+func (p *Peer) submitTo(ctx context.Context, leader string, entry raft.Log) error {
+	if leader == p.id {
+		return p.apply(ctx, entry)
+	}
+	err := p.Call(ctx, leader, callPropose, json.RawMessage(entry.Data), nil)
+	if errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w: %w", ErrNotLeader, err) // not sent: another may lead by now
+	}
+	return err
+}
+
+// apply puts an entry into this leader's log and waits until it is applied.
+func (p *Peer) apply(ctx context.Context, entry raft.Log) error {
 	timeout := enqueueTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = max(time.Until(deadline), time.Millisecond) // 0 would be no limit
 	}
-	type outcome struct {
-		answer any
-		err    error
+	return p.wait(ctx, func() raft.Future { return p.raft.ApplyLog(entry, timeout) })
+}
+
+// servePropose is the leader's side of submitTo.
+func (p *Peer) servePropose(ctx context.Context, _ string, in json.RawMessage) (any, error) {
+	entry := logOf(in)
+	if _, _, err := decodeCommand(&entry); err != nil {
+		// In the log it would stop every peer of this version.
+		return nil, fmt.Errorf("take a proposal: %w", err)
 	}
-	done := make(chan outcome, 1)
-	go func() {
-		defer p.end()
-		future := p.raft.ApplyLog(entry, timeout)
-		if err := future.Error(); err != nil {
-			done <- outcome{err: err}
-			return
-		}
-		done <- outcome{answer: future.Response()}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, fmt.Errorf("propose %s: %w", command.Name(), ctx.Err())
-	case result := <-done:
-		if result.err != nil {
-			return nil, fmt.Errorf("propose %s: %w", command.Name(), p.raftError(result.err))
-		}
-		answered, ok := result.answer.(answer)
-		if !ok {
-			return nil, fmt.Errorf("propose %s: raft answered a %T", command.Name(), result.answer)
-		}
-		return answered.value, answered.err
-	}
+	return nil, p.apply(ctx, entry)
 }
 
 // wait waits for a future of raft, at most until ctx ends.
@@ -95,7 +127,7 @@ func (p *Peer) raftError(err error) error {
 	case errors.Is(err, raft.ErrNotLeader):
 		return p.noLeader()
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
-		return fmt.Errorf("%w: the outcome isn't known", ErrNoLeader)
+		return fmt.Errorf("%w: %w", ErrNoLeader, errUncertain)
 	case errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
 	default:

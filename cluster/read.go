@@ -2,42 +2,94 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // View reads the state as it is now: with every command that was acknowledged,
 // by any peer, before the call. It costs a round of heartbeats where there are
-// other voters, and never a write to disk.
-// Errors: ErrNoLeader, ErrNotLeader, ErrClosed, ErrHalted, or ctx's.
+// other voters, and a question to the leader on another peer; never a write to
+// disk. Without a leader it waits for one, for some election timeouts.
+// Errors: ErrNoLeader, ErrClosed, ErrHalted, or ctx's.
 func (p *Peer) View(ctx context.Context) (View, error) {
-	v, err := p.currentView(ctx)
+	var v View
+	err := p.withLeader(ctx, func(ctx context.Context, leader string) error {
+		index, err := p.readIndex(ctx, leader)
+		if errors.Is(err, errUncertain) {
+			return fmt.Errorf("%w: %w", errTryNext, err) // asking again does no harm
+		}
+		if err != nil {
+			return err
+		}
+		v, err = p.reach(ctx, index)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the state: %w", err)
 	}
 	return v, nil
 }
 
-// currentView reads like this: whatever an earlier leader acknowledged was
-// applied here before the term opened; whatever this leader acknowledged was
-// applied here before it answered; and that no later leader has acknowledged
-// anything is what VerifyLeader finds out.
-func (p *Peer) currentView(ctx context.Context) (View, error) {
+// readIndex is the index that a state must have reached to hold everything
+// that was acknowledged before the call.
+func (p *Peer) readIndex(ctx context.Context, leader string) (uint64, error) {
+	if leader == p.id {
+		return p.verifiedIndex(ctx)
+	}
+	var index uint64
+	err := p.Call(ctx, leader, callReadIndex, nil, &index)
+	if errors.Is(err, ErrUnreachable) {
+		return 0, fmt.Errorf("%w: %w", ErrNotLeader, err)
+	}
+	return index, err
+}
+
+func (p *Peer) serveReadIndex(ctx context.Context, _ string, _ json.RawMessage) (any, error) {
+	return p.verifiedIndex(ctx)
+}
+
+// verifiedIndex is readIndex on the leader. Whatever an earlier leader
+// acknowledged was applied here before the term opened; whatever this leader
+// acknowledged, to whichever peer, was applied here before it answered; and
+// that no later leader has acknowledged anything is what VerifyLeader finds out.
+func (p *Peer) verifiedIndex(ctx context.Context) (uint64, error) {
 	present, err := p.openTerm(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
+	index := p.Stale().Index()
 	if err := p.wait(ctx, func() raft.Future { return p.raft.VerifyLeader() }); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if p.raft.CurrentTerm() != present.number {
-		return nil, ErrNoLeader // led again, but with the earlier log perhaps not yet applied
+		return 0, ErrNoLeader // led again, but with the earlier log perhaps not yet applied
 	}
-	if err := p.machine.haltError(); err != nil {
-		return nil, err
+	return index, p.machine.haltError()
+}
+
+// reach waits until the state here has come to an index.
+func (p *Peer) reach(ctx context.Context, index uint64) (View, error) {
+	for {
+		v := p.Stale()
+		if err := p.machine.haltError(); err != nil {
+			return nil, err
+		}
+		if v.Index() >= index {
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-p.alive.Done():
+			return nil, ErrClosed
+		case <-p.machine.halted:
+		case <-v.Changed():
+		}
 	}
-	return p.machine.current.Load(), nil
 }
 
 // openTerm is the term that this peer leads in. A leader that is only taking
@@ -70,22 +122,36 @@ func (p *Peer) openTerm(ctx context.Context) (*term, error) {
 // anyone. On a peer that was cut off it can be arbitrarily old.
 func (p *Peer) Stale() View { return p.machine.current.Load() }
 
-// Ready waits until this peer leads with everything applied that was ever
-// acknowledged. Errors: ErrClosed, ErrHalted, or ctx's.
+// readyPause is how often a peer that waits for its cluster looks again.
+const readyPause = 100 * time.Millisecond
+
+// Ready waits until this peer leads, or follows a leader, with everything
+// applied that was ever acknowledged. Errors: ErrClosed, ErrHalted, or ctx's.
 func (p *Peer) Ready(ctx context.Context) error {
 	for {
 		present, changed := p.lead.now()
 		if present != nil && present.ctx.Err() == nil {
 			return nil
 		}
+		if leader, _ := p.leader.now(); leader != "" && leader != p.id {
+			if _, err := p.View(ctx); err == nil {
+				return nil
+			}
+		}
+		pause := time.NewTimer(readyPause)
 		select {
 		case <-ctx.Done():
+			pause.Stop()
 			return fmt.Errorf("wait for the peer to be ready: %w", ctx.Err())
 		case <-p.alive.Done():
+			pause.Stop()
 			return ErrClosed
 		case <-p.machine.halted:
+			pause.Stop()
 			return p.machine.haltError()
 		case <-changed:
+		case <-pause.C:
 		}
+		pause.Stop()
 	}
 }

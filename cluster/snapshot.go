@@ -113,6 +113,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 		writeRows[*Webhook](w, tableWebhooks, nil),
 		writeRows[*Event](w, tableEvents, nil),
 		writeRows[*idempotencyRow](w, tableIdempotency, nil),
+		writeRows[*proposalRow](w, tableProposals, nil),
 	); err != nil {
 		return err
 	}
@@ -226,6 +227,8 @@ func readRow(t *tx, meta *metaRow, line snapshotLine) error {
 		return putRow[Event](t, line)
 	case tableIdempotency:
 		return putRow[idempotencyRow](t, line)
+	case tableProposals:
+		return putRow[proposalRow](t, line)
 	}
 	return errors.New("this peer has no such table: upgrade it")
 }

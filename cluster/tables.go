@@ -19,6 +19,7 @@ const (
 	tableWebhooks      = "webhooks"
 	tableEvents        = "events"
 	tableIdempotency   = "idempotency"
+	tableProposals     = "proposals"
 	tableMeta          = "meta"
 )
 
@@ -33,6 +34,7 @@ const (
 	indexOutbox    = "outbox"    // events that aren't done, by number
 	indexWebhook   = "webhook"   // a webhook's events, newest first
 	indexJob       = "job"       // idempotency keys by their job
+	indexApplied   = "applied"   // proposals, in the order of the log
 	indexAge       = "age"       // idempotency keys, oldest first
 )
 
@@ -96,6 +98,10 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		index(indexAge, func(r *idempotencyRow) ([]byte, bool) {
 			return append(timeKey(nil, r.At), idempotencyKey(r.Org, r.Key)...), true
 		}),
+	),
+	tableProposals: table(tableProposals,
+		index(indexID, func(r *proposalRow) ([]byte, bool) { return []byte(r.ID), true }),
+		index(indexApplied, func(r *proposalRow) ([]byte, bool) { return number(nil, r.Index), true }),
 	),
 	tableMeta: table(tableMeta,
 		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),

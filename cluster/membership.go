@@ -1,0 +1,216 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A peer that isn't alone keeps itself in the gossip and in the cluster by two
+// loops. Both only repeat what does no harm when it is repeated.
+
+const (
+	// gossipEvery is how often the gossip is looked after.
+	gossipEvery = time.Second
+	// membershipCall bounds one call of forming and joining.
+	membershipCall = 5 * time.Second
+)
+
+// seekEvery is how often a peer looks whether it is where it should be.
+func (p *Peer) seekEvery() time.Duration {
+	return min(max(p.config.HeartbeatTimeout/2, 50*time.Millisecond), 500*time.Millisecond)
+}
+
+// tend keeps this peer in the gossip: it finds the others again when they are
+// out of sight, takes up changed keys, and remembers who is there.
+func (p *Peer) tend() {
+	ticker := time.NewTicker(p.seekEvery())
+	defer ticker.Stop()
+	var last time.Time
+	known := p.rememberedAddresses()
+	for {
+		if leader, _ := p.leader.now(); leader == "" || time.Since(last) >= gossipEvery {
+			last = time.Now()
+			known = p.tendOnce(known)
+		}
+		select {
+		case <-p.alive.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (p *Peer) tendOnce(known []string) []string {
+	if p.bundle != nil {
+		keys, err := p.bundle.gossipKeys()
+		if err == nil {
+			err = p.gossip.useKeys(keys)
+		}
+		if err != nil {
+			p.log.Warn("the gossip keys can't be taken up; the former stay in use", "error", err)
+		}
+	}
+	if err := p.gossip.announce(p.identity()); err != nil {
+		p.log.Warn("gossip", "error", err)
+	}
+	seen := []string{}
+	for _, member := range p.Members() {
+		if member.ID != p.id {
+			seen = append(seen, member.GossipAddr)
+		}
+	}
+	slices.Sort(seen)
+	// Without a leader the others may know this peer by an address that it has
+	// left, or not at all.
+	if leader, _ := p.leader.now(); leader == "" || len(seen) == 0 {
+		wanted := slices.Concat(p.config.Join, known, seen)
+		slices.Sort(wanted)
+		wanted = slices.DeleteFunc(slices.Compact(wanted), func(address string) bool {
+			return address == p.gossip.list.LocalNode().Address()
+		})
+		if len(wanted) > 0 {
+			if _, err := p.gossip.list.Join(wanted); err != nil {
+				p.log.Debug("no other peer is found by gossip", "addresses", wanted, "error", err)
+			}
+		}
+	}
+	if len(seen) == 0 || slices.Equal(seen, known) || p.Cluster() == "" {
+		return known
+	}
+	data, err := json.Marshal(seen)
+	if err == nil {
+		err = writeDurably(filepath.Join(p.config.DataDir, peersFile), data)
+	}
+	if err != nil {
+		p.log.Warn("the peers' addresses can't be kept for the next start", "error", err)
+	}
+	return seen
+}
+
+// rememberedAddresses are the gossip addresses of the peers seen last.
+func (p *Peer) rememberedAddresses() []string {
+	data, err := os.ReadFile(filepath.Join(p.config.DataDir, peersFile))
+	var known []string
+	if err == nil {
+		err = json.Unmarshal(data, &known)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		p.log.Warn("the peers' addresses of the last run can't be read", "error", err)
+	}
+	return known
+}
+
+// identity is what this peer tells of itself now.
+func (p *Peer) identity() Identity {
+	self := Identity{HTTPAddr: p.config.HTTPAddr, RaftAddr: p.RaftAddr(), Version: p.config.Version, Role: "worker", Cluster: p.Cluster()}
+	if self.Cluster == "" {
+		self.Expect = p.config.Expect
+	}
+	if slices.ContainsFunc(p.servers(), func(s raft.Server) bool { return string(s.ID) == p.id && s.Suffrage == raft.Voter }) {
+		self.Role = "voter"
+	}
+	return self
+}
+
+// servers is raft's configuration as this peer knows it.
+func (p *Peer) servers() []raft.Server {
+	if p.raft == nil {
+		return nil
+	}
+	future := p.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil
+	}
+	return future.Configuration().Servers
+}
+
+// addressOf is where a peer's raft port is, "" if that isn't known. Gossip
+// knows of moves before the log does.
+func (p *Peer) addressOf(id string) string {
+	for _, member := range p.Members() {
+		if member.ID == id {
+			return member.RaftAddr
+		}
+	}
+	for _, server := range p.servers() {
+		if string(server.ID) == id {
+			return string(server.Address)
+		}
+	}
+	return ""
+}
+
+// ServerAddr implements raft.ServerAddressProvider.
+func (p *Peer) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if p.gossip != nil {
+		for _, member := range p.Members() {
+			if member.ID == string(id) {
+				return raft.ServerAddress(member.RaftAddr), nil
+			}
+		}
+	}
+	return "", ErrUnreachable // raft takes the address in its log
+}
+
+// seek brings this peer into a cluster, founded or joined, and keeps it there.
+func (p *Peer) seek() {
+	ticker := time.NewTicker(p.seekEvery())
+	defer ticker.Stop()
+	var said string
+	for {
+		ctx, cancel := context.WithTimeout(p.alive, membershipCall)
+		err := p.seekOnce(ctx)
+		cancel()
+		if err == nil {
+			said = ""
+		} else if p.alive.Err() == nil && err.Error() != said {
+			said = err.Error()
+			p.log.Info("not in contact with the cluster", "reason", err)
+		}
+		p.detached.Store(errorText(err))
+		select {
+		case <-p.alive.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func errorText(err error) *string {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	return &text
+}
+
+func (p *Peer) seekOnce(ctx context.Context) error {
+	if p.Cluster() == "" {
+		return p.form(ctx)
+	}
+	if err := p.noteStarted(); err != nil {
+		return err
+	}
+	if err := p.finishFounding(); err != nil {
+		return err
+	}
+	return p.stay(ctx)
+}
+
+// noteStarted writes the marker that the folder holds a log, once it does.
+func (p *Peer) noteStarted() error {
+	if p.started || p.raft.LastIndex() == 0 {
+		return nil
+	}
+	if err := writeDurably(filepath.Join(p.config.DataDir, startedFile), nil); err != nil {
+		return err
+	}
+	p.started = true
+	return nil
+}

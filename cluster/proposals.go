@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"fmt"
+	"sync"
+)
+
+// proposal names one wish to put a command into the log, however often it is
+// tried: the state applies it once.
+type proposal struct {
+	// ID is 130 random bits in base32; "" for entries of a time when there was
+	// one peer and nothing was tried twice.
+	ID string `json:"i,omitempty"`
+	// Base is the raft index that the proposer's state had at the first try. An
+	// entry that comes later than it by more than proposalWindow is refused: that
+	// it was applied before may have been forgotten.
+	Base uint64 `json:"b,omitempty"`
+}
+
+// proposalWindow is how many raft entries a proposal's ID is remembered for: at
+// some thousand commands a second, longer than a leader change takes, and
+// about 10 MB.
+const proposalWindow = 32 << 10
+
+// proposalRow is a proposal that was applied.
+type proposalRow struct {
+	ID    string `json:"id"`
+	Index uint64 `json:"index"`
+}
+
+// admit refuses a proposal that was, or may have been, applied before.
+func (t *tx) admit(of proposal) error {
+	if of.ID == "" {
+		return nil
+	}
+	if row, ok := first[*proposalRow](t.txn, tableProposals, indexID, []byte(of.ID)); ok {
+		return fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, row.Index)
+	}
+	if t.index > of.Base+proposalWindow {
+		return fmt.Errorf("%w: the proposal came too late", ErrNoLeader)
+	}
+	return nil
+}
+
+// remember notes that a proposal was applied, whether the command was refused
+// or not, and forgets those that the window has passed.
+func (t *tx) remember(of proposal) {
+	if of.ID == "" {
+		return
+	}
+	t.put(tableProposals, &proposalRow{ID: of.ID, Index: t.index})
+	for _, row := range scanFirst(t.txn, tableProposals, indexApplied, maxPruned, func(row *proposalRow) bool {
+		return row.Index+proposalWindow < t.index
+	}) {
+		t.remove(tableProposals, row)
+	}
+}
+
+// waiting is the proposers on this peer that wait for their commands to come
+// with the log. So the answer is made here, by this peer's own state machine,
+// and needs no encoding on its way from the leader.
+type waiting struct {
+	mu   sync.Mutex
+	byID map[string]chan answer
+}
+
+// expect registers a proposal before it is first tried.
+func (w *waiting) expect(id string) <-chan answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byID == nil {
+		w.byID = make(map[string]chan answer)
+	}
+	answered := make(chan answer, 1)
+	w.byID[id] = answered
+	return answered
+}
+
+// forget ends the wait for an answer.
+func (w *waiting) forget(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.byID, id)
+}
+
+// tell hands an answer to whoever waits for it; only the first counts.
+func (w *waiting) tell(id string, a answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if answered := w.byID[id]; answered != nil {
+		answered <- a
+		delete(w.byID, id)
+	}
+}
