@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -139,16 +138,18 @@ func (g *gossip) useKeys(keys [][]byte) error {
 	return nil
 }
 
-// stop says goodbye and waits until the listeners are closed.
-func (g *gossip) stop() error {
-	var errs []error
-	if err := g.list.Leave(leaveTimeout); err != nil {
-		g.log.Debug("the goodbye wasn't sent to all", "error", err) // they will notice
+// stop waits until the listeners are closed; before, it says goodbye, or else
+// the others have to notice.
+func (g *gossip) stop(goodbye bool) error {
+	if goodbye {
+		if err := g.list.Leave(leaveTimeout); err != nil {
+			g.log.Debug("the goodbye wasn't sent to all", "error", err)
+		}
 	}
 	if err := g.list.Shutdown(); err != nil {
-		errs = append(errs, fmt.Errorf("stop gossip: %w", err))
+		return fmt.Errorf("stop gossip: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // members lists the peers that gossip believes alive, by ID.

@@ -94,7 +94,9 @@ func (p *Peer) takeOffice(t *term) {
 	p.correctAddress()
 	p.log.Info("this peer leads the cluster", "term", t.number)
 	p.lead.open(t)
-	(&steward{peer: p, conditions: make(map[string]condition)}).run(t.ctx)
+	s := &steward{peer: p, conditions: make(map[string]condition)}
+	p.steward.Store(s)
+	s.run(t.ctx)
 }
 
 // barrier waits until all that earlier leaders committed is applied here, and

@@ -43,8 +43,9 @@ type Peer struct {
 	disk      *raftDisk
 	lock      *os.File
 
-	lead   leadership
-	leader currentLeader
+	lead    leadership
+	leader  currentLeader
+	steward atomic.Pointer[steward] // of the latest term that this peer led
 
 	// run is drawn at each start.
 	run      string
@@ -242,7 +243,7 @@ func (p *Peer) Close() error {
 	p.close.Do(func() {
 		p.resign()
 		p.die()
-		if err := p.shutDown(); err != nil {
+		if err := p.shutDown(true); err != nil {
 			p.closeErr = fmt.Errorf("close the peer: %w", err)
 		}
 	})
@@ -262,11 +263,12 @@ func (p *Peer) resign() {
 	}
 }
 
-// shutDown gives back in reverse order what Open got as far as taking.
-func (p *Peer) shutDown() error {
+// shutDown gives back in reverse order what Open got as far as taking. Without
+// a goodbye it goes as a peer that is killed does.
+func (p *Peer) shutDown(goodbye bool) error {
 	var errs []error
 	if p.gossip != nil {
-		errs = append(errs, p.gossip.stop())
+		errs = append(errs, p.gossip.stop(goodbye))
 	}
 	if p.caller != nil {
 		errs = append(errs, p.caller.stop())
