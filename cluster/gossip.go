@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -54,6 +55,7 @@ type gossip struct {
 	mu   sync.Mutex
 	self Identity
 	meta []byte
+	seen map[string]Member // the peers that are alive, by ID
 }
 
 func startGossip(config Config, id string, self Identity, keys [][]byte, logger *slog.Logger) (*gossip, error) {
@@ -65,14 +67,14 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, logger 
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
 	}
-	g := &gossip{log: logger.With("part", "gossip")}
+	g := &gossip{log: logger.With("part", "gossip"), seen: make(map[string]Member)}
 	if _, err := g.describe(self); err != nil {
 		return nil, err
 	}
 	settings := memberlist.DefaultLANConfig()
 	settings.Name = id
 	settings.BindAddr, settings.BindPort, settings.AdvertisePort = host, port, port
-	settings.Delegate, settings.Alive, settings.Merge = g, g, g
+	settings.Delegate, settings.Events, settings.Alive, settings.Merge = g, g, g, g
 	settings.DeadNodeReclaimTime = reclaimAfter
 	settings.Logger = log.New(lineLogger{g.log}, "", 0)
 	if len(keys) > 0 {
@@ -154,17 +156,40 @@ func (g *gossip) stop(goodbye bool) error {
 
 // members lists the peers that gossip believes alive, by ID.
 func (g *gossip) members() []Member {
-	var members []Member
-	for _, node := range g.list.Members() {
-		member := Member{ID: node.Name, GossipAddr: node.Address()}
-		if err := json.Unmarshal(node.Meta, &member.Identity); err != nil {
-			g.log.Warn("a peer tells of itself in words that this one can't read", "peer", node.Name, "error", err)
-			continue
-		}
-		members = append(members, member)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.SortedFunc(maps.Values(g.seen), func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// member is one of them.
+func (g *gossip) member(id string) (Member, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	member, seen := g.seen[id]
+	return member, seen
+}
+
+// NotifyJoin implements memberlist.EventDelegate. Memberlist's own list is of
+// nodes that it goes on changing, so what is seen is copied here.
+func (g *gossip) NotifyJoin(node *memberlist.Node) {
+	member := Member{ID: node.Name, GossipAddr: node.Address()}
+	if err := json.Unmarshal(node.Meta, &member.Identity); err != nil {
+		g.log.Warn("a peer tells of itself in words that this one can't read", "peer", node.Name, "error", err)
+		return
 	}
-	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	return members
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.seen[node.Name] = member
+}
+
+// NotifyUpdate implements memberlist.EventDelegate.
+func (g *gossip) NotifyUpdate(node *memberlist.Node) { g.NotifyJoin(node) }
+
+// NotifyLeave implements memberlist.EventDelegate.
+func (g *gossip) NotifyLeave(node *memberlist.Node) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.seen, node.Name)
 }
 
 // Members lists the peers that gossip believes alive, this one among them, by
@@ -173,10 +198,21 @@ func (p *Peer) Members() []Member {
 	if p.gossip == nil {
 		return nil
 	}
+	return slices.DeleteFunc(p.gossip.members(), p.isForeign)
+}
+
+// member finds a peer of this cluster, or of none yet, that gossip sees alive.
+func (p *Peer) member(id string) (Member, bool) {
+	if p.gossip == nil {
+		return Member{}, false
+	}
+	member, seen := p.gossip.member(id)
+	return member, seen && !p.isForeign(member)
+}
+
+func (p *Peer) isForeign(m Member) bool {
 	cluster := p.Cluster()
-	return slices.DeleteFunc(p.gossip.members(), func(m Member) bool {
-		return cluster != "" && m.Cluster != "" && m.Cluster != cluster
-	})
+	return cluster != "" && m.Cluster != "" && m.Cluster != cluster
 }
 
 // foreign refuses a peer of another cluster.

@@ -59,9 +59,12 @@ func (p *Peer) tendOnce(known []string) []string {
 	if err := p.gossip.announce(p.identity()); err != nil {
 		p.log.Warn("gossip", "error", err)
 	}
-	seen := []string{}
+	var seen []string
+	var own string
 	for _, member := range p.Members() {
-		if member.ID != p.id {
+		if member.ID == p.id {
+			own = member.GossipAddr
+		} else {
 			seen = append(seen, member.GossipAddr)
 		}
 	}
@@ -72,7 +75,7 @@ func (p *Peer) tendOnce(known []string) []string {
 		wanted := slices.Concat(p.config.Join, known, seen)
 		slices.Sort(wanted)
 		wanted = slices.DeleteFunc(slices.Compact(wanted), func(address string) bool {
-			return address == p.gossip.list.LocalNode().Address()
+			return address == own
 		})
 		if len(wanted) > 0 {
 			if _, err := p.gossip.list.Join(wanted); err != nil {
@@ -127,16 +130,14 @@ func (p *Peer) servers() []raft.Server {
 	if future.Error() != nil {
 		return nil
 	}
-	return future.Configuration().Servers
+	return slices.Clone(future.Configuration().Servers) // the array is raft's own
 }
 
 // addressOf is where a peer's raft port is, "" if that isn't known. Gossip
 // knows of moves before the log does.
 func (p *Peer) addressOf(id string) string {
-	for _, member := range p.Members() {
-		if member.ID == id {
-			return member.RaftAddr
-		}
+	if member, seen := p.member(id); seen {
+		return member.RaftAddr
 	}
 	for _, server := range p.servers() {
 		if string(server.ID) == id {
@@ -148,12 +149,8 @@ func (p *Peer) addressOf(id string) string {
 
 // ServerAddr implements raft.ServerAddressProvider.
 func (p *Peer) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if p.gossip != nil {
-		for _, member := range p.Members() {
-			if member.ID == string(id) {
-				return raft.ServerAddress(member.RaftAddr), nil
-			}
-		}
+	if member, seen := p.member(string(id)); seen {
+		return raft.ServerAddress(member.RaftAddr), nil
 	}
 	return "", ErrUnreachable // raft takes the address in its log
 }

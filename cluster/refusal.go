@@ -64,8 +64,10 @@ func decodeRefusal(status int, body []byte) error {
 				e.kinds = append(e.kinds, ErrNoLeader, errUncertain)
 			case ErrHalted:
 				e.kinds = append(e.kinds, ErrNoLeader)
-			case context.Canceled, context.DeadlineExceeded:
-				e.kinds = append(e.kinds, errUncertain) // its own; the caller's ends the call
+			case context.Canceled:
+				e.kinds = append(e.kinds, errUncertain) // not the caller's: that ends the call
+			case context.DeadlineExceeded:
+				e.kinds = append(e.kinds, known.err, errUncertain) // the caller's, a moment early
 			default:
 				e.kinds = append(e.kinds, known.err)
 			}
