@@ -45,6 +45,9 @@ func (p *Peer) bootstrap(logger *raftLogger) error {
 			return fmt.Errorf("begin a cluster: %w", err)
 		}
 	}
+	if !empty && !started && cluster != "" {
+		return nil // seek finds out whether it has been let in
+	}
 	if cluster == "" { // of one, new or from before clusters had IDs
 		if err := p.belong(newClusterID()); err != nil {
 			return err

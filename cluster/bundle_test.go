@@ -76,7 +76,7 @@ func TestWithoutTheBundleNobodyGetsIn(t *testing.T) {
 			intruder := launch(t, config)
 			ready(t, intruder)
 
-			if n, err := intruder.gossip.list.Join([]string{inside.gossipAddr()}); err == nil {
+			if n, err := intruder.gossip().list.Join([]string{inside.gossipAddr()}); err == nil {
 				t.Errorf("it joined the gossip of %d peers", n)
 			}
 			for id, p := range peers {
@@ -181,14 +181,14 @@ func TestTheGossipKeyIsChangedWhileAllRun(t *testing.T) {
 		eventually(t, "the keys", func() string {
 			for id, p := range peers {
 				keys, err := p.bundle.gossipKeys()
-				if err != nil || len(p.gossip.keyring.GetKeys()) != len(want) || string(p.gossip.keyring.GetPrimaryKey()) != string(keys[0]) {
+				if err != nil || len(p.gossip().keyring.GetKeys()) != len(want) || string(p.gossip().keyring.GetPrimaryKey()) != string(keys[0]) {
 					return id + " has the former ones"
 				}
 			}
 			return ""
 		})
 		for id, p := range peers {
-			if err := errors.Join(p.gossip.announce(p.identity())); err != nil || len(p.Members()) != 3 {
+			if err := errors.Join(p.gossip().announce(p.identity())); err != nil || len(p.Members()) != 3 {
 				t.Errorf("%s sees %d members: %v", id, len(p.Members()), err)
 			}
 		}

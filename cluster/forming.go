@@ -24,7 +24,7 @@ func (p *Peer) form(ctx context.Context) error {
 		return nil
 	}
 	var inCluster, waiting []Member
-	for _, member := range p.gossip.members() {
+	for _, member := range p.gossip().members() {
 		switch {
 		case member.Cluster != "":
 			inCluster = append(inCluster, member)
@@ -111,7 +111,7 @@ func (p *Peer) enter(ctx context.Context, seen []Member) error {
 			return err
 		}
 		p.log.Info("joining a cluster", "cluster", cluster, "by", member.ID)
-		return p.gossip.announce(p.identity())
+		return p.gossip().announce(p.identity())
 	}
 	return errors.Join(errs...)
 }
@@ -160,7 +160,7 @@ func (p *Peer) found(ctx context.Context, founders []Member) error {
 	if err := p.beginLog(plan); err != nil {
 		return err
 	}
-	return p.gossip.announce(p.identity())
+	return p.gossip().announce(p.identity())
 }
 
 // release gives back the pledges of a founding that came to nothing.

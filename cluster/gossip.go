@@ -195,18 +195,18 @@ func (g *gossip) NotifyLeave(node *memberlist.Node) {
 // Members lists the peers that gossip believes alive, this one among them, by
 // ID; nil without gossip. Peers that are in no cluster yet are among them.
 func (p *Peer) Members() []Member {
-	if p.gossip == nil {
+	if p.gossip() == nil {
 		return nil
 	}
-	return slices.DeleteFunc(p.gossip.members(), p.isForeign)
+	return slices.DeleteFunc(p.gossip().members(), p.isForeign)
 }
 
 // member finds a peer of this cluster, or of none yet, that gossip sees alive.
 func (p *Peer) member(id string) (Member, bool) {
-	if p.gossip == nil {
+	if p.gossip() == nil {
 		return Member{}, false
 	}
-	member, seen := p.gossip.member(id)
+	member, seen := p.gossip().member(id)
 	return member, seen && !p.isForeign(member)
 }
 

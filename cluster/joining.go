@@ -15,7 +15,8 @@ import (
 type joinRequest struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
-	// Fresh: the peer's log is empty. If it had a vote, it has forgotten it.
+	// Fresh: the peer was never one of raft's, as far as its folder tells. If it
+	// had a vote, it has forgotten it.
 	Fresh bool `json:"fresh"`
 	// Run is drawn at each start of the peer.
 	Run string `json:"run"`
@@ -31,19 +32,24 @@ func (p *Peer) stay(ctx context.Context) error {
 	if leader == p.id || leader != "" && at >= 0 && string(servers[at].Address) == p.RaftAddr() {
 		return nil
 	}
-	fresh := p.raft.LastIndex() == 0
-	if p.gossip == nil {
+	if p.gossip() == nil {
 		return nil // alone
 	}
 	p.forming.Lock()
 	founder := p.pledge != nil && p.pledge.Cluster == p.Cluster()
 	p.forming.Unlock()
-	if fresh && founder {
+	empty := p.raft.LastIndex() == 0
+	if founder && empty {
 		return errors.New("waiting for the founders to elect a leader")
+	}
+	fresh := empty || !p.started && !founder // the log's first entry names the founders
+	addresses := p.otherAddresses()
+	if len(addresses) == 0 && at >= 0 && len(servers) == 1 {
+		return nil // it is about to elect itself
 	}
 	request := joinRequest{ID: p.id, Address: p.RaftAddr(), Fresh: fresh, Run: p.run}
 	errs := []error{errors.New("no leader is in sight")}
-	for _, address := range p.otherAddresses() {
+	for _, address := range addresses {
 		err := p.callAt(ctx, address, callJoin, request, nil)
 		if err == nil || errors.Is(err, ErrRemoved) {
 			return err

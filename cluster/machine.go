@@ -93,6 +93,17 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	return answers
 }
 
+// settleWaiting tells the proposers whose commands came in a snapshot, without
+// their answers, that nobody knows those any more.
+func (m *machine) settleWaiting() {
+	txn := m.current.Load().txn()
+	for _, id := range m.waiting.ids() {
+		if row, ok := first[*proposalRow](txn, tableProposals, indexID, []byte(id)); ok {
+			m.waiting.tell(id, answer{err: fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, row.Index)})
+		}
+	}
+}
+
 // apply runs one command. After an entry that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
 func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (value any, id string, err error) {

@@ -50,13 +50,13 @@ func (p *Peer) tendOnce(known []string) []string {
 	if p.bundle != nil {
 		keys, err := p.bundle.gossipKeys()
 		if err == nil {
-			err = p.gossip.useKeys(keys)
+			err = p.gossip().useKeys(keys)
 		}
 		if err != nil {
 			p.log.Warn("the gossip keys can't be taken up; the former stay in use", "error", err)
 		}
 	}
-	if err := p.gossip.announce(p.identity()); err != nil {
+	if err := p.gossip().announce(p.identity()); err != nil {
 		p.log.Warn("gossip", "error", err)
 	}
 	var seen []string
@@ -78,7 +78,7 @@ func (p *Peer) tendOnce(known []string) []string {
 			return address == own
 		})
 		if len(wanted) > 0 {
-			if _, err := p.gossip.list.Join(wanted); err != nil {
+			if _, err := p.gossip().list.Join(wanted); err != nil {
 				p.log.Debug("no other peer is found by gossip", "addresses", wanted, "error", err)
 			}
 		}
@@ -200,9 +200,19 @@ func (p *Peer) seekOnce(ctx context.Context) error {
 	return p.stay(ctx)
 }
 
-// noteStarted writes the marker that the folder holds a log, once it does.
+// noteStarted writes the marker that the peer is, or was, one of raft's, once
+// that is committed. Before, it may still have to join anew, as if it had no log:
+// the leader that let it in may be gone with its word.
 func (p *Peer) noteStarted() error {
-	if p.started || p.raft.LastIndex() == 0 {
+	if p.started {
+		return nil
+	}
+	future := p.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return err
+	}
+	if future.Index() == 0 || p.raft.CommitIndex() < future.Index() ||
+		!slices.ContainsFunc(future.Configuration().Servers, func(s raft.Server) bool { return string(s.ID) == p.id }) {
 		return nil
 	}
 	if err := writeDurably(filepath.Join(p.config.DataDir, startedFile), nil); err != nil {

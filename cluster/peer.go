@@ -31,7 +31,7 @@ type Peer struct {
 	config  Config
 	log     *slog.Logger
 	keyring *Keyring
-	gossip  *gossip // nil without a GossipAddr
+	talk    atomic.Pointer[gossip] // see gossip
 
 	bundle *bundle // nil without Config.Bundle
 
@@ -138,9 +138,11 @@ func (p *Peer) startMembership() (err error) {
 			return err
 		}
 	}
-	if p.gossip, err = startGossip(p.config, p.id, p.identity(), keys, p.log); err != nil {
+	talk, err := startGossip(p.config, p.id, p.identity(), keys, p.log)
+	if err != nil {
 		return err
 	}
+	p.talk.Store(talk)
 	p.watchers.Go(p.tend)
 	p.watchers.Go(p.seek)
 	return nil
@@ -201,6 +203,10 @@ func (p *Peer) raftConfig(logger *raftLogger) *raft.Config {
 	config.NoLegacyTelemetry = true
 	return config
 }
+
+// gossip is the peer's part in the gossip; nil without a GossipAddr, and until
+// it has started, which is after raft has.
+func (p *Peer) gossip() *gossip { return p.talk.Load() }
 
 // ID is the peer's name, which never changes.
 func (p *Peer) ID() string { return p.id }
@@ -267,8 +273,8 @@ func (p *Peer) resign() {
 // a goodbye it goes as a peer that is killed does.
 func (p *Peer) shutDown(goodbye bool) error {
 	var errs []error
-	if p.gossip != nil {
-		errs = append(errs, p.gossip.stop(goodbye))
+	if p.gossip() != nil {
+		errs = append(errs, p.gossip().stop(goodbye))
 	}
 	if p.caller != nil {
 		errs = append(errs, p.caller.stop())

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -74,6 +76,13 @@ func (w *waiting) expect(id string) <-chan answer {
 	answered := make(chan answer, 1)
 	w.byID[id] = answered
 	return answered
+}
+
+// ids lists the proposals that are waited for.
+func (w *waiting) ids() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.byID))
 }
 
 // forget ends the wait for an answer.

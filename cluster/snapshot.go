@@ -68,6 +68,7 @@ func (m *machine) Restore(source io.ReadCloser) error {
 		return fmt.Errorf("restore the state from a snapshot: %w", err)
 	}
 	m.load(db, index)
+	m.settleWaiting()
 	return nil
 }
 

@@ -17,6 +17,9 @@ var errTryNext = errors.New("try the next leader")
 // if nothing is heard of a change.
 const leaderPause = 20 * time.Millisecond
 
+// maxLost is how many leaders may be lost during one call before it gives up.
+const maxLost = 3
+
 // patience is how long a call waits for a leader: two elections.
 func (p *Peer) patience() time.Duration {
 	return 2 * (p.config.HeartbeatTimeout + p.config.ElectionTimeout)
@@ -28,7 +31,7 @@ func (p *Peer) patience() time.Duration {
 func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, leader string) error) error {
 	giveUp := time.NewTimer(p.patience())
 	defer giveUp.Stop()
-	for {
+	for tries := 0; ; {
 		leader, changed := p.leader.now()
 		err := ErrNoLeader
 		if leader != "" {
@@ -38,6 +41,10 @@ func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, le
 			}
 			if errors.Is(err, errUncertain) && !errors.Is(err, errTryNext) {
 				return err
+			}
+			if errors.Is(err, errTryNext) && tries < maxLost {
+				tries++
+				giveUp.Reset(p.patience()) // the leader was lost only now
 			}
 		}
 		if p.machine.haltError() != nil {

@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"millrace/job"
+)
+
+func TestAProposalTriedTwiceIsAppliedOnce(t *testing.T) {
+	peers := trio(t)
+	leader := leaderOf(t, peers)
+	follower := othersThan(peers, leader)[0]
+	propose[any](t, follower, createOrg("default"))
+	propose[*job.Job](t, follower, createJob("default", "11111111111"))
+
+	entry, err := encodeProposal(CancelJob{Org: "default", ID: "11111111111", At: noon}, proposal{ID: "one", Base: follower.Stale().Index()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := follower.machine.waiting.expect("one")
+	for range 3 { // as when an acknowledgement is lost
+		if err := follower.submitTo(t.Context(), leader.ID(), entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := <-answered; a.err != nil {
+		t.Errorf("the first try: %v; a second one would have found the job ended", a.err)
+	}
+	late, err := encodeProposal(createOrg("late"), proposal{ID: "late"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine()
+	late.Index, late.Type = proposalWindow+1, raft.LogCommand
+	if err := m.Apply(&late).(answer).err; !errors.Is(err, ErrNoLeader) {
+		t.Errorf("a proposal that came after the window: %v", err)
+	}
+}
+
+func TestTheProposalWindowForgetsByIndex(t *testing.T) {
+	m := newMachine()
+	apply := func(index uint64, of proposal) error {
+		entry, err := encodeProposal(createOrg(of.ID), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry.Index, entry.Type = index, raft.LogCommand
+		return m.Apply(&entry).(answer).err
+	}
+	if err := apply(1, proposal{ID: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := apply(2, proposal{ID: "one"}); !errors.Is(err, errUncertain) {
+		t.Errorf("again: %v", err)
+	}
+	if err := apply(proposalWindow+2, proposal{ID: "two", Base: proposalWindow}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := first[*proposalRow](m.current.Load().txn(), tableProposals, indexID, []byte("one")); ok {
+		t.Error("a proposal beyond the window is still known")
+	}
+	if err := apply(proposalWindow+3, proposal{ID: "one"}); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("a forgotten proposal again: %v", err)
+	}
+}
+
+func TestAProposerWhoseCommandCameInASnapshotIsTold(t *testing.T) {
+	leader := newMachine()
+	entry, err := encodeProposal(createOrg("default"), proposal{ID: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry.Index, entry.Type = 1, raft.LogCommand
+	leader.Apply(&entry)
+	var state bytes.Buffer
+	if err := writeSnapshot(&state, leader.current.Load()); err != nil {
+		t.Fatal(err)
+	}
+	follower := newMachine()
+	answered, other := follower.waiting.expect("one"), follower.waiting.expect("two")
+	if err := follower.Restore(io.NopCloser(&state)); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answered; !errors.Is(a.err, ErrNoLeader) {
+		t.Errorf("told %v", a)
+	}
+	if len(other) > 0 {
+		t.Error("told another proposer")
+	}
+	// And the state still knows it, so a late try isn't applied.
+	entry.Index = 2
+	if err := follower.Apply(&entry).(answer).err; !errors.Is(err, errUncertain) {
+		t.Errorf("applied twice: %v", err)
+	}
+}
