@@ -2,8 +2,12 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +120,59 @@ func TestWithoutTheBundleNobodyGetsIn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAPeerThatTrustsAnybodyIsRefusedByTheOthers(t *testing.T) {
+	peers, whole, dirs := secureTrio(t)
+	_, other := newBundle(t)
+	// Signed by the cluster's CA, but not for a peer.
+	authority, key, err := loadCA(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray, err := sign(&x509.Certificate{DNSNames: []string{"example.com"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
+		authority, key.Public(), key, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, _ := pem.Decode(stray)
+	for name, c := range map[string]struct {
+		certificates []tls.Certificate
+		version      uint16
+		welcome      bool
+	}{
+		"the cluster's certificate": {[]tls.Certificate{certificateIn(t, dirs[1])}, tls.VersionTLS13, true},
+		"no certificate":            {nil, tls.VersionTLS13, false},
+		"another cluster's":         {[]tls.Certificate{certificateIn(t, other)}, tls.VersionTLS13, false},
+		"one that isn't a peer's":   {[]tls.Certificate{{Certificate: [][]byte{der.Bytes}, PrivateKey: key}}, tls.VersionTLS13, false},
+		"an older TLS":              {[]tls.Certificate{certificateIn(t, dirs[1])}, tls.VersionTLS12, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := tls.Dial("tcp", peers["a"].RaftAddr(), &tls.Config{
+				InsecureSkipVerify: true, Certificates: c.certificates, MaxVersion: c.version, MinVersion: tls.VersionTLS12,
+			})
+			var answer []byte
+			if err == nil {
+				defer func() { _ = conn.Close() }()
+				request := "CPOST /" + callWelcome + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+				if _, err = conn.Write([]byte(request)); err == nil {
+					answer, err = io.ReadAll(conn)
+				}
+			}
+			if got := err == nil && strings.Contains(string(answer), "sealing"); got != c.welcome {
+				t.Errorf("let in: %v (%v)", got, err)
+			}
+		})
+	}
+}
+
+func certificateIn(t *testing.T, dir string) tls.Certificate {
+	t.Helper()
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, bundleNode), filepath.Join(dir, bundleNodeKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
 }
 
 func TestARevokedCertificateIsRefused(t *testing.T) {

@@ -44,21 +44,29 @@ func TestAllAtOnceFormOneCluster(t *testing.T) {
 	// The addresses are known before anybody starts, as in a real deployment.
 	var addresses []string
 	for range 3 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := net.Listen("tcp", "127.0.0.9:0") // where nobody else takes a port meanwhile
 		if err != nil {
 			t.Fatal(err)
 		}
 		addresses = append(addresses, listener.Addr().String())
 		_ = listener.Close()
 	}
-	peers := make([]*Peer, 3)
+	peers, failures := make([]*Peer, 3), make([]error, 3)
 	var starting sync.WaitGroup
 	for i := range peers {
 		config := member(t, fmt.Sprint("p", i), addresses...)
 		config.Expect, config.GossipAddr = 3, addresses[i]
-		starting.Go(func() { peers[i] = launch(t, config) })
+		starting.Go(func() { peers[i], failures[i] = Open(t.Context(), config) })
 	}
 	starting.Wait()
+	for _, p := range peers {
+		if p != nil {
+			t.Cleanup(func() { _ = p.Close() })
+		}
+	}
+	if err := errors.Join(failures...); err != nil {
+		t.Fatal(err)
+	}
 	ready(t, peers...)
 	propose[any](t, peers[0], createOrg("default"))
 	for _, p := range peers {
