@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -238,7 +239,7 @@ func TestTheGossipKeyIsChangedWhileAllRun(t *testing.T) {
 		eventually(t, "the keys", func() string {
 			for id, p := range peers {
 				keys, err := p.bundle.gossipKeys()
-				if err != nil || len(p.gossip().keyring.GetKeys()) != len(want) || string(p.gossip().keyring.GetPrimaryKey()) != string(keys[0]) {
+				if err != nil || len(p.gossip().keyring.GetKeys()) != len(want) || !bytes.Equal(p.gossip().keyring.GetPrimaryKey(), keys[0]) {
 					return id + " has the former ones"
 				}
 			}

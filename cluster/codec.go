@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -92,7 +93,7 @@ func decodeCommand(entry *raft.Log) (applier, proposal, error) {
 }
 
 func (e *envelope) decode(entry *raft.Log) (applier, error) {
-	if len(entry.Extensions) == crc32.Size && string(entry.Extensions) != string(checksum(entry.Data)) {
+	if len(entry.Extensions) == crc32.Size && !bytes.Equal(entry.Extensions, checksum(entry.Data)) {
 		return nil, fmt.Errorf("log entry %d is damaged: its checksum differs", entry.Index)
 	}
 	if err := json.Unmarshal(entry.Data, e); err != nil {

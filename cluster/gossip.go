@@ -218,7 +218,7 @@ func (p *Peer) isForeign(m Member) bool {
 // foreign refuses a peer of another cluster.
 func (g *gossip) foreign(node *memberlist.Node) error {
 	var other Identity
-	if err := json.Unmarshal(node.Meta, &other); err != nil {
+	if json.Unmarshal(node.Meta, &other) != nil {
 		return nil // left or torn; it is shown to nobody
 	}
 	g.mu.Lock()

@@ -116,7 +116,10 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	if err := p.startRaft(ctx); err != nil {
 		return nil, err
 	}
-	return p, p.startMembership()
+	if err := p.startMembership(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // startMembership opens the peer to the others.

@@ -58,15 +58,15 @@ func decodeRefusal(status int, body []byte) error {
 			if kind != known.kind {
 				continue
 			}
-			switch known.err {
-			case ErrClosed:
+			switch known.kind {
+			case "closed":
 				// That peer is closing, not this one; what it had begun may be done.
 				e.kinds = append(e.kinds, ErrNoLeader, errUncertain)
-			case ErrHalted:
+			case "halted":
 				e.kinds = append(e.kinds, ErrNoLeader)
-			case context.Canceled:
+			case "cancelled":
 				e.kinds = append(e.kinds, errUncertain) // not the caller's: that ends the call
-			case context.DeadlineExceeded:
+			case "deadline":
 				e.kinds = append(e.kinds, known.err, errUncertain) // the caller's, a moment early
 			default:
 				e.kinds = append(e.kinds, known.err)

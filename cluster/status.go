@@ -1,6 +1,10 @@
 package cluster
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // Status is how a peer stands in the cluster.
 type Status struct {
@@ -26,6 +30,8 @@ type Status struct {
 	// Detached says why the peer isn't in contact with its cluster or in none
 	// yet, "" while it is.
 	Detached string `json:"detached,omitempty"`
+	// CertificateExpires is when the peer's certificate ends; zero without a bundle.
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"`
 	// Halted says why the peer has stopped, "" while it hasn't.
 	Halted string `json:"halted,omitempty"`
 }
@@ -51,6 +57,9 @@ func (p *Peer) Status() Status {
 		ID: p.id, Cluster: p.Cluster(), State: stateNames[p.raft.State()], Term: p.raft.CurrentTerm(),
 		Leader: string(leader), LeaderAddr: string(address), Members: p.Members(),
 		LastIndex: p.raft.LastIndex(), CommitIndex: p.raft.CommitIndex(), Applied: p.Stale().Index(),
+	}
+	if p.bundle != nil {
+		status.CertificateExpires = p.bundle.expires()
 	}
 	if reason := p.detached.Load(); reason != nil {
 		status.Detached = *reason
