@@ -218,13 +218,11 @@ func (p *Peer) isForeign(m Member) bool {
 // foreign refuses a peer of another cluster.
 func (g *gossip) foreign(node *memberlist.Node) error {
 	var other Identity
-	if json.Unmarshal(node.Meta, &other) != nil {
-		return nil // left or torn; it is shown to nobody
-	}
+	torn := json.Unmarshal(node.Meta, &other) // as of a peer that left; it is shown to nobody
 	g.mu.Lock()
 	ours := g.self.Cluster
 	g.mu.Unlock()
-	if ours != "" && other.Cluster != "" && ours != other.Cluster {
+	if torn == nil && ours != "" && other.Cluster != "" && ours != other.Cluster {
 		return fmt.Errorf("peer %s is of %w (%s, this peer is of %s)", node.Name, ErrOtherCluster, other.Cluster, ours)
 	}
 	return nil
