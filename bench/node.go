@@ -40,9 +40,14 @@ type NodeReport struct {
 
 // Round is one turn of all three. Wall is from POST to Completed for the peer.
 type Round struct {
-	Millrace, PlainRuns, HandWritten          float64
-	MillraceCPU, PlainRunsCPU, HandWrittenCPU float64
-	MillraceBytes, HandWrittenBytes           int64
+	Millrace         float64 `json:"millrace"`
+	PlainRuns        float64 `json:"plain_runs"`
+	HandWritten      float64 `json:"hand_written"`
+	MillraceCPU      float64 `json:"millrace_cpu"`
+	PlainRunsCPU     float64 `json:"plain_runs_cpu"`
+	HandWrittenCPU   float64 `json:"hand_written_cpu"`
+	MillraceBytes    int64   `json:"millrace_bytes"`
+	HandWrittenBytes int64   `json:"hand_written_bytes"`
 }
 
 // usage is what a competitor took.
