@@ -144,6 +144,9 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 		return nil, err
 	}
 	p.tools.Sandbox = &ffmpeg.Sandbox{}
+	if _, missing := ffmpeg.SandboxSupport(); missing != "" {
+		config.Logger.Warn("this kernel confines ffmpeg less than it should", "missing", missing)
+	}
 	if p.peer, err = cluster.Open(ctx, cluster.Config{
 		DataDir: config.DataDir, RaftAddr: config.RaftAddr, GossipAddr: config.GossipAddr, HTTPAddr: config.HTTPAddr,
 		Version: config.Version, Logger: config.Logger, Fatal: func(err error) { stop(err) },
