@@ -40,7 +40,7 @@ var decoders = decodersOf(
 	decoderOf[CreateJob], decoderOf[StartAttempts], decoderOf[PlanJob], decoderOf[FinishTask],
 	decoderOf[FailTask], decoderOf[LoseAttempts], decoderOf[CancelJob], decoderOf[RetryJob],
 	decoderOf[PutWebhook], decoderOf[DeleteWebhook], decoderOf[RecordDelivery], decoderOf[Redeliver],
-	decoderOf[Prune],
+	decoderOf[Prune], decoderOf[SetDrain], decoderOf[ForgetNode],
 )
 
 type decoder func(json.RawMessage) (applier, error)

@@ -154,6 +154,22 @@ type (
 		IdempotencyBefore time.Time `json:"idempotency_before"`
 		DeliveriesBefore  time.Time `json:"deliveries_before"`
 	}
+
+	// SetDrain says whether a node is to get nothing new to do. It outlives the
+	// node's restarts, and the node need not be there. Asking for what is so
+	// already changes nothing. Answers *NodeState. Errors: ErrNodeID.
+	SetDrain struct {
+		Node     string    `json:"node"`
+		Draining bool      `json:"draining"`
+		At       time.Time `json:"at"`
+	}
+
+	// ForgetNode drops what is kept of a node, as when it was removed for good.
+	// Forgetting one of which nothing is kept is no error. Errors: ErrNodeID.
+	ForgetNode struct {
+		Node string    `json:"node"`
+		At   time.Time `json:"at"`
+	}
 )
 
 // JobAssignment is a job.Assignment and the job it is of.
@@ -212,3 +228,9 @@ func (Redeliver) Name() string { return "redeliver" }
 
 // Name implements Command.
 func (Prune) Name() string { return "prune" }
+
+// Name implements Command.
+func (SetDrain) Name() string { return "set_drain" }
+
+// Name implements Command.
+func (ForgetNode) Name() string { return "forget_node" }

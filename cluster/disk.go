@@ -76,6 +76,9 @@ func loadNodeID(folder, wanted string) (string, error) {
 	if wanted == "" {
 		wanted = strings.ToLower(rand.Text()[:12]) // 60 bits
 	}
+	if err := checkNodeID(wanted); err != nil {
+		return "", err
+	}
 	if err := writeDurably(name, []byte(wanted+"\n")); err != nil {
 		return "", fmt.Errorf("keep the peer's id: %w", err)
 	}

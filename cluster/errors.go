@@ -32,6 +32,8 @@ var (
 	// ErrRemoved: this peer was removed from its cluster; its data folder must
 	// be emptied before it can join again.
 	ErrRemoved = errors.New("this peer was removed from the cluster: empty its data folder to join anew")
+	// ErrNodeID: this can't be a node's ID.
+	ErrNodeID = errors.New("a node's id has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit")
 	// ErrUnreachable: a peer that was called can't be reached.
 	ErrUnreachable = errors.New("the peer can't be reached")
 

@@ -45,6 +45,7 @@ type world struct {
 var (
 	orgs  = []string{"one", "two"}
 	hooks = []string{"h1", "h2"}
+	nodes = []string{"n1", "n2", "no node"}
 	ids   = []job.ID{"AAAAAAAAAAA", "BBBBBBBBBBB", "CCCCCCCCCCC", "DDDDDDDDDDD"}
 )
 
@@ -99,7 +100,7 @@ func (w *world) command() Command {
 	at := w.clock
 	switch draw(w, "command", []string{
 		"create", "create", "start", "start", "start", "start", "plan", "plan", "finish", "finish", "finish", "finish", "finish",
-		"fail", "lose", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune",
+		"fail", "lose", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune", "drain", "forget",
 	}) {
 	case "create":
 		c := createJob(draw(w, "org", orgs), w.job())
@@ -132,6 +133,10 @@ func (w *world) command() Command {
 			Done: rapid.Bool().Draw(w.t, "done"), PauseWebhook: draw(w, "pause", []string{"", "", "it answers 410"})}
 	case "redeliver":
 		return Redeliver{Org: draw(w, "org", orgs), Webhook: draw(w, "hook", hooks), Event: rapid.Uint64Range(1, 20).Draw(w.t, "event")}
+	case "drain":
+		return SetDrain{Node: draw(w, "node", nodes), Draining: rapid.Bool().Draw(w.t, "draining"), At: at}
+	case "forget":
+		return ForgetNode{Node: draw(w, "node", nodes), At: at}
 	default:
 		return Prune{JobsBefore: at.Add(-5 * time.Minute), KeepJobs: draw(w, "keep", []int{0, 1, 3}),
 			IdempotencyBefore: at.Add(-5 * time.Minute), DeliveriesBefore: at.Add(-5 * time.Minute)}
@@ -284,9 +289,33 @@ func checkChange(t *rapid.T, command Command, before, after *view) {
 			}
 		}
 	}
+	checkNodes(t, command, before, after)
 	for event, missing := range expected {
 		if missing != 0 {
 			t.Fatalf("%s: %d events too few of %+v", command.Name(), missing, event)
+		}
+	}
+}
+
+// checkNodes checks that a node's state is what was last decided about it.
+func checkNodes(t *rapid.T, command Command, before, after *view) {
+	for _, id := range nodes {
+		old, existed := before.NodeState(id)
+		now, exists := after.NodeState(id)
+		drain, _ := command.(SetDrain)
+		forget, _ := command.(ForgetNode)
+		valid := checkNodeID(id) == nil
+		switch {
+		case drain.Node == id && valid:
+			if !exists || now.Draining != drain.Draining || existed && old.Draining == now.Draining && !now.Changed.Equal(old.Changed) {
+				t.Fatalf("%+v made %+v of %+v", drain, now, old)
+			}
+		case forget.Node == id && valid:
+			if exists {
+				t.Fatalf("%+v left %+v", forget, now)
+			}
+		case existed != exists || now != old:
+			t.Fatalf("%s made %+v of %+v", command.Name(), now, old)
 		}
 	}
 }

@@ -34,6 +34,15 @@ type Key struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
+// NodeState is what is decided about a node; what a node is and does, its
+// peers know from gossip.
+type NodeState struct {
+	ID string `json:"id"`
+	// Draining: it gets nothing new to do.
+	Draining bool      `json:"draining"`
+	Changed  time.Time `json:"changed"` // when Draining last became what it is
+}
+
 // Webhook is where an organisation wants its jobs' changes of status posted.
 type Webhook struct {
 	ID      string    `json:"id"` // a UUID

@@ -115,6 +115,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 		writeRows[*Event](w, tableEvents, nil),
 		writeRows[*idempotencyRow](w, tableIdempotency, nil),
 		writeRows[*proposalRow](w, tableProposals, nil),
+		writeRows[*NodeState](w, tableNodes, nil),
 	); err != nil {
 		return err
 	}
@@ -230,6 +231,8 @@ func readRow(t *tx, meta *metaRow, line snapshotLine) error {
 		return putRow[idempotencyRow](t, line)
 	case tableProposals:
 		return putRow[proposalRow](t, line)
+	case tableNodes:
+		return putRow[NodeState](t, line)
 	}
 	return errors.New("this peer has no such table: upgrade it")
 }

@@ -85,6 +85,22 @@ func (v *view) Deliveries(org, webhook string) iter.Seq[*Event] {
 	return scan[*Event](v.txn(), tableEvents, indexWebhook, webhookKey(org, webhook))
 }
 
+func (v *view) NodeState(id string) (NodeState, bool) {
+	row, ok := first[*NodeState](v.txn(), tableNodes, indexID, part(nil, id))
+	if !ok {
+		return NodeState{}, false
+	}
+	return *row, true
+}
+
+func (v *view) NodeStates() []NodeState {
+	states := []NodeState{}
+	for row := range scan[*NodeState](v.txn(), tableNodes, indexID, nil) {
+		states = append(states, *row)
+	}
+	return states
+}
+
 func (v *view) Counts() map[job.Status]int {
 	counts := make(map[job.Status]int, len(job.Statuses))
 	for _, status := range job.Statuses {

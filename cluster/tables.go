@@ -20,6 +20,7 @@ const (
 	tableEvents        = "events"
 	tableIdempotency   = "idempotency"
 	tableProposals     = "proposals"
+	tableNodes         = "nodes"
 	tableMeta          = "meta"
 )
 
@@ -102,6 +103,9 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 	tableProposals: table(tableProposals,
 		index(indexID, func(r *proposalRow) ([]byte, bool) { return []byte(r.ID), true }),
 		index(indexApplied, func(r *proposalRow) ([]byte, bool) { return number(nil, r.Index), true }),
+	),
+	tableNodes: table(tableNodes,
+		index(indexID, func(n *NodeState) ([]byte, bool) { return part(nil, n.ID), true }),
 	),
 	tableMeta: table(tableMeta,
 		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),

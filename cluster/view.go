@@ -35,6 +35,12 @@ type View interface {
 	// Deliveries lists a webhook's events, done or not, newest first.
 	Deliveries(org, webhook string) iter.Seq[*Event]
 
+	// NodeState is what was decided about a node; false when nothing ever was.
+	NodeState(id string) (NodeState, bool)
+	// NodeStates lists the nodes about which something was decided, in a fixed
+	// order.
+	NodeStates() []NodeState
+
 	// Changed is closed when any command has been applied after this view was taken.
 	Changed() <-chan struct{}
 	// Counts is the number of jobs in each status, for metrics.
