@@ -1,6 +1,10 @@
 package ffmpeg
 
-import "os"
+import (
+	"os"
+	"slices"
+	"strings"
+)
 
 // inherited are the variables that a driver or an unusual installation needs;
 // all others (proxies, credentials, ffmpeg's own) stay behind.
@@ -11,8 +15,9 @@ var inherited = []string{
 	"OCL_ICD_VENDORS",
 }
 
-// environment is everything that ffmpeg sees of ours. dir is its scratch folder.
-func environment(dir string) []string {
+// environment is everything that ffmpeg sees of ours, and own ("NAME=value"),
+// which replaces what is inherited under the same name. dir is its scratch folder.
+func environment(dir string, own []string) []string {
 	if dir == "" {
 		dir = "/nonexistent"
 	}
@@ -26,9 +31,10 @@ func environment(dir string) []string {
 		"SVT_LOG=1", // SVT-AV1 prints a page about itself otherwise
 	}
 	for _, name := range inherited {
-		if value, set := os.LookupEnv(name); set {
+		replaced := slices.ContainsFunc(own, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+		if value, set := os.LookupEnv(name); set && !replaced {
 			env = append(env, name+"="+value)
 		}
 	}
-	return env
+	return append(env, own...)
 }

@@ -41,7 +41,7 @@ func (t *Tools) Probe(ctx context.Context, url string, extra ...string) (*ProbeR
 	var out bytes.Buffer
 	logs := newLog()
 	state, err := execute(ctx, process{
-		Argv: argv, Env: environment(""),
+		Argv: argv, Env: environment("", nil),
 		Stdout: func(r io.Reader) error { return readAtMost(&out, r, maxProbeOutput) },
 		Stderr: logs,
 	})

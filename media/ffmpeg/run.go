@@ -45,6 +45,9 @@ type Command struct {
 	// MaxOutputBytes bounds what comes out of all pipes together, and each file
 	// that ffmpeg writes; 0 is no limit. More is LimitExceeded.
 	MaxOutputBytes int64
+	// Env is added to the environment ("NAME=value"), which has nothing of ours
+	// but what a driver needs. It is for choosing a device.
+	Env []string
 	// Sandbox confines the run; nil means Tools.Sandbox.
 	Sandbox *Sandbox
 	// Nice is added to the process's niceness: 0 … 19.
@@ -123,7 +126,7 @@ func (t *Tools) Run(ctx context.Context, c Command) (Report, error) {
 	keeper.Go(func() { dog.watch(watching, kill) })
 
 	state, err := execute(ctx, process{
-		Argv: argv, Env: environment(c.Dir), Dir: c.Dir,
+		Argv: argv, Env: environment(c.Dir, c.Env), Dir: c.Dir,
 		Nice: c.Nice, MaxFileBytes: c.MaxOutputBytes,
 		Stderr: logs, Outputs: c.Outputs, Pipes: &set,
 		Side: func(r io.Reader) {

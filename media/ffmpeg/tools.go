@@ -106,7 +106,7 @@ func ask(ctx context.Context, program string, args ...string) (string, error) {
 	logs := newLog()
 	state, err := execute(ctx, process{
 		Argv:   append([]string{program}, args...),
-		Env:    environment(""),
+		Env:    environment("", nil),
 		Stdout: func(r io.Reader) error { return readAtMost(&out, r, maxAnswer) },
 		Stderr: logs,
 	})
