@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,10 @@ type Config struct {
 	// HTTPAddr is the host:port at which other peers reach this one's API. It is
 	// only told to them.
 	HTTPAddr string
+	// Advertise is the host that other peers are told in place of those of
+	// RaftAddr and GossipAddr: for a peer that listens on 0.0.0.0 or :: or is
+	// behind an address translation that leaves ports as they are.
+	Advertise string
 	// Bundle is the folder of the cluster's certificates and keys, as InitBundle
 	// makes it; "" means no encryption between peers: for networks where nobody
 	// else is.
@@ -89,8 +94,11 @@ func (c Config) withDefaults() (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("raft address %q: %w", c.RaftAddr, err)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return c, fmt.Errorf("raft address %q: name the address of this machine that other peers reach (127.0.0.1 if there are none)", c.RaftAddr)
+	if unspecified(host) && c.Advertise == "" {
+		return c, fmt.Errorf("raft address %q: name the address of this machine that other peers reach, here or to be advertised (127.0.0.1 if there are none)", c.RaftAddr)
+	}
+	if c.Advertise != "" && (unspecified(c.Advertise) || strings.ContainsAny(c.Advertise, "[]/")) {
+		return c, fmt.Errorf("advertise %q: it must be one host, without a port", c.Advertise)
 	}
 	if (c.Expect > 1 || len(c.Join) > 0) && c.GossipAddr == "" {
 		return c, errors.New("a cluster of several peers needs a gossip address")
@@ -112,6 +120,24 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.SnapshotInterval, 30*time.Second)
 	setDefault(&c.TrailingLogs, 4*c.SnapshotThreshold)
 	return c, nil
+}
+
+// unspecified says whether a host means all of a machine's addresses.
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// told is what other peers are told of an address that this peer listens on.
+func (c Config) told(listening net.Addr) string {
+	if c.Advertise == "" {
+		return listening.String()
+	}
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return listening.String()
+	}
+	return net.JoinHostPort(c.Advertise, port)
 }
 
 // alone says whether a peer with an empty folder is to be a cluster of one.

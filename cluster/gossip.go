@@ -74,6 +74,11 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, logger 
 	settings := memberlist.DefaultLANConfig()
 	settings.Name = id
 	settings.BindAddr, settings.BindPort, settings.AdvertisePort = host, port, port
+	if config.Advertise != "" {
+		if settings.AdvertiseAddr, err = resolveHost(config.Advertise); err != nil {
+			return nil, fmt.Errorf("start gossip: %w", err)
+		}
+	}
 	settings.Delegate, settings.Events, settings.Alive, settings.Merge = g, g, g, g
 	settings.DeadNodeReclaimTime = reclaimAfter
 	settings.Logger = log.New(lineLogger{g.log}, "", 0)
@@ -87,6 +92,21 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, logger 
 		return nil, fmt.Errorf("start gossip on %s: %w", config.GossipAddr, err)
 	}
 	return g, nil
+}
+
+// resolveHost finds the address of a host, which gossip carries as such. An
+// IPv4 one is taken where there are both.
+func resolveHost(host string) (string, error) {
+	addresses, err := net.LookupIP(host)
+	if err != nil {
+		return "", fmt.Errorf("find the address to advertise: %w", err)
+	}
+	for _, address := range addresses {
+		if address.To4() != nil {
+			return address.String(), nil
+		}
+	}
+	return addresses[0].String(), nil
 }
 
 // describe sets what the peer tells of itself, and says whether that is new.

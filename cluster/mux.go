@@ -235,9 +235,24 @@ func (l *muxListener) Close() error { l.cancel(); return nil }
 func (l *muxListener) Addr() net.Addr { return l.mux.listener.Addr() }
 
 // raftStream is raft's side of the mux.
-type raftStream struct{ *muxListener }
+type raftStream struct {
+	*muxListener
+	told string // the address that other peers dial
+}
 
 var _ raft.StreamLayer = raftStream{}
+
+// Addr implements net.Listener. Raft takes it for the peer's address.
+func (s raftStream) Addr() net.Addr { return toldAddr(s.told) }
+
+// toldAddr is an address that other peers dial; its host may be a name.
+type toldAddr string
+
+// Network implements net.Addr.
+func (toldAddr) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (a toldAddr) String() string { return string(a) }
 
 // Dial implements raft.StreamLayer.
 func (s raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {

@@ -168,7 +168,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 	}
 	p.caller = newCaller(p)
 	p.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: raftStream{p.mux.side(p.mux.raft)}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
+		Stream: raftStream{p.mux.side(p.mux.raft), p.config.told(p.mux.listener.Addr())}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
 		ServerAddressProvider: p,
 	})
 	if err := p.bootstrap(logger); err != nil {
@@ -214,7 +214,7 @@ func (p *Peer) gossip() *gossip { return p.talk.Load() }
 // ID is the peer's name, which never changes.
 func (p *Peer) ID() string { return p.id }
 
-// RaftAddr is the host:port that raft listens on.
+// RaftAddr is the host:port that other peers reach raft and calls at.
 func (p *Peer) RaftAddr() string { return string(p.transport.LocalAddr()) }
 
 // Keyring seals secrets under the cluster's key.

@@ -22,9 +22,36 @@ const DefaultOrganisation = "default"
 // AdminKeyFile is where, in the data folder, the key to it is kept.
 const AdminKeyFile = "admin.key"
 
+// bootstrapRetry is the pause before bootstrap is tried again.
+const bootstrapRetry = time.Second
+
+// bootstrapLeader makes sure, on the leader, that somebody can log in. It fails
+// only when ctx has ended, or this peer can't write the key's file.
+func bootstrapLeader(ctx context.Context, state state, node, dataDir string, log *slog.Logger) error {
+	for {
+		err := bootstrap(ctx, state, node, dataDir, log)
+		if err == nil || !errors.Is(err, cluster.ErrNoLeader) && !errors.Is(err, cluster.ErrNotLeader) {
+			return err
+		}
+		// The leadership is just being lost, or there is no quorum.
+		log.Warn("making the admin key is tried again", "err", err)
+		timer := time.NewTimer(bootstrapRetry)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// bootstrapKeyID is the ID of the first key: where two peers lead one after the
+// other before it is made, one of their keys counts.
+const bootstrapKeyID = "bootstrap"
+
 // bootstrap makes the default organisation and its admin key, once. The file is
 // written before the state, so that the key is never lost between the two.
-func bootstrap(ctx context.Context, state state, dataDir string, log *slog.Logger) error {
+func bootstrap(ctx context.Context, state state, node, dataDir string, log *slog.Logger) error {
 	if bootstrapped(state.Stale()) {
 		return nil
 	}
@@ -38,11 +65,38 @@ func bootstrap(ctx context.Context, state state, dataDir string, log *slog.Logge
 	if _, err := state.Propose(ctx, cluster.CreateOrganisation{Organisation: organisation}); err != nil {
 		return fmt.Errorf("make the organisation %q: %w", DefaultOrganisation, err)
 	}
-	key.SHA256 = api.HashKey(text)
+	key.ID, key.SHA256, key.Label = bootstrapKeyID, api.HashKey(text), "made at the first start, by node "+node
 	if _, err := state.Propose(ctx, cluster.CreateKey{Key: key}); err != nil {
 		return fmt.Errorf("make the admin key: %w", err)
 	}
-	log.Info("the admin key of the organisation is in a file", "organisation", DefaultOrganisation, "file", file)
+	if _, taken := state.Stale().KeyByHash(key.SHA256); taken {
+		log.Info("the admin key of the organisation is in a file", "organisation", DefaultOrganisation, "file", file)
+	}
+	return nil
+}
+
+// announceKey says, on a peer of a cluster that has its first key, where that is,
+// and removes a file of one that didn't become it.
+func announceKey(view cluster.View, dataDir string, log *slog.Logger) error {
+	file := filepath.Join(dataDir, AdminKeyFile)
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the admin key: %w", err)
+	}
+	if err == nil {
+		if _, valid := view.KeyByHash(api.HashKey(strings.TrimSpace(string(text)))); valid {
+			return nil
+		}
+		log.Warn("the admin key in this data folder doesn't hold in the cluster: its file is removed", "file", file)
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("remove the admin key that doesn't hold: %w", err)
+		}
+	}
+	for _, key := range view.Keys(DefaultOrganisation) {
+		if key.ID == bootstrapKeyID {
+			log.Info("the cluster's admin key is in the data folder of another node", "organisation", DefaultOrganisation, "key", key.Label, "file", AdminKeyFile)
+		}
+	}
 	return nil
 }
 
@@ -54,7 +108,7 @@ func bootstrapped(view cluster.View) bool {
 
 // adminKey reads the key that an interrupted first start has left, or draws one.
 func adminKey(file string, now time.Time) (string, cluster.Key, error) {
-	text, key, err := api.NewKey(rand.Reader, DefaultOrganisation, cluster.RoleAdmin, "made at the first start", now)
+	text, key, err := api.NewKey(rand.Reader, DefaultOrganisation, cluster.RoleAdmin, "", now)
 	if err != nil {
 		return "", key, err
 	}

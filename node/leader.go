@@ -69,9 +69,6 @@ func newLeader(state state, log *slog.Logger, now func() time.Time) *leader {
 	}
 }
 
-// errNotLeading is the answer to a worker that polls a peer that doesn't lead.
-var errNotLeading = errors.New("this peer doesn't lead")
-
 // lead schedules until ctx ends. It is called anew for each term.
 func (l *leader) lead(ctx context.Context) error {
 	l.begin()
@@ -163,7 +160,7 @@ func (l *leader) Poll(ctx context.Context, report Report) (Orders, error) {
 		notice, leading := l.notice, l.leading
 		l.mu.Unlock()
 		if !leading {
-			return Orders{}, errNotLeading
+			return Orders{}, cluster.ErrNotLeader
 		}
 		orders.Start, orders.Stop = l.ordersFor(report)
 		if len(orders.Start)+len(orders.Stop)+len(orders.Acknowledged) > 0 {
@@ -184,7 +181,7 @@ func (l *leader) note(report Report) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.leading {
-		return errNotLeading
+		return cluster.ErrNotLeader
 	}
 	frames := make(map[job.Ref]Running, len(report.Running))
 	for _, running := range report.Running {

@@ -271,7 +271,7 @@ func TestAFailedTaskIsTriedThreeTimesWithPauses(t *testing.T) {
 func TestAPollOfAPeerThatDoesNotLeadIsRefused(t *testing.T) {
 	r := newRig(t)
 	r.end()
-	if _, err := r.Poll(t.Context(), Report{Node: "a"}); !errors.Is(err, errNotLeading) {
+	if _, err := r.Poll(t.Context(), Report{Node: "a"}); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("the answer is %v", err)
 	}
 	r.begin()

@@ -30,6 +30,14 @@ type Config struct {
 	DataDir string
 	// HTTPAddr, GossipAddr and RaftAddr are host:port; port 0 takes a free one.
 	HTTPAddr, GossipAddr, RaftAddr string
+	// Advertise is the host that other peers are told in place of those, where
+	// they are unspecified; "" for none.
+	Advertise string
+	// Expect, Join, Bundle and MaxVoters are as in cluster.Config.
+	Expect    int
+	Join      []string
+	Bundle    string
+	MaxVoters int
 
 	Storage         storage.Config // CacheDir is set by Run
 	WebhookNetworks []netip.Prefix
@@ -92,10 +100,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	hooks := storage.NewHTTPClient(storage.DialRules{Allowed: config.WebhookNetworks}, storage.HTTPOptions{})
 	defer hooks.CloseIdleConnections()
-	dispatcher := webhook.New(webhook.Config{
-		State: p.peer, Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
-		Version: config.Version, Logger: log,
-	})
+	answerCalls(p.peer, leader)
 
 	// The worker stops first: its last reports need the leader, and clients
 	// may go on asking meanwhile.
@@ -106,9 +111,13 @@ func Run(ctx context.Context, config Config) (err error) {
 	group.Go(func() error { return api.Serve(serving, p.listener, server) })
 	group.Go(func() error {
 		return p.peer.Lead(serving, func(ctx context.Context) error {
-			if err := bootstrap(ctx, p.peer, config.DataDir, log); err != nil {
+			if err := bootstrapLeader(ctx, p.peer, p.peer.ID(), config.DataDir, log); err != nil {
 				return err
 			}
+			dispatcher := webhook.New(webhook.Config{
+				State: p.peer, Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
+				Version: config.Version, Logger: log,
+			})
 			duties, ctx := errgroup.WithContext(ctx)
 			duties.Go(func() error { return leader.lead(ctx) })
 			duties.Go(func() error { return dispatcher.Run(ctx) })
@@ -116,9 +125,10 @@ func Run(ctx context.Context, config Config) (err error) {
 			return duties.Wait()
 		})
 	})
+	group.Go(func() error { return p.lookForKey(serving, config.DataDir, log) })
 	group.Go(func() error {
 		defer stopServing()
-		return p.work(ctx, config, leader, log)
+		return p.work(ctx, config, leaderCalls{p.peer}, log)
 	})
 	if config.Started != nil {
 		config.Started(p.listener.Addr().String())
@@ -130,6 +140,26 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	log.Info("peer stopped")
 	return err
+}
+
+// lookForKey waits until the cluster has its first key and says where that is.
+func (p *parts) lookForKey(ctx context.Context, dataDir string, log *slog.Logger) error {
+	for {
+		changed := p.peer.Stale().Changed()
+		// What this peer has of the state may lack the latest keys.
+		view, err := p.peer.View(ctx)
+		if err == nil && bootstrapped(view) {
+			return announceKey(view, dataDir, log)
+		}
+		if err == nil {
+			changed = view.Changed()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
 }
 
 // open makes the parts that need closing.
@@ -147,8 +177,14 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 	if _, missing := ffmpeg.SandboxSupport(); missing != "" {
 		config.Logger.Warn("this kernel confines ffmpeg less than it should", "missing", missing)
 	}
+	// The others are told the port that the API really has.
+	if p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTPAddr); err != nil {
+		return nil, err
+	}
 	if p.peer, err = cluster.Open(ctx, cluster.Config{
-		DataDir: config.DataDir, RaftAddr: config.RaftAddr, GossipAddr: config.GossipAddr, HTTPAddr: config.HTTPAddr,
+		DataDir: config.DataDir, RaftAddr: config.RaftAddr, GossipAddr: config.GossipAddr,
+		HTTPAddr: config.toldHTTP(p.listener.Addr()), Advertise: config.advertised(),
+		Expect: config.Expect, Join: config.Join, Bundle: config.Bundle, MaxVoters: config.MaxVoters,
 		Version: config.Version, Logger: config.Logger, Fatal: func(err error) { stop(err) },
 	}); err != nil {
 		return nil, err
@@ -159,10 +195,7 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 		return nil, err
 	}
 	// It serves attempts, which outlive ctx by the drain time.
-	if p.loopback, err = storage.NewLoopback(context.WithoutCancel(ctx)); err != nil {
-		return nil, err
-	}
-	p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTPAddr)
+	p.loopback, err = storage.NewLoopback(context.WithoutCancel(ctx))
 	return p, err
 }
 

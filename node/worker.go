@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,9 @@ import (
 const (
 	busyPoll = time.Second
 	idlePoll = LeaseTime / 3
-	// pollRetry is the pause after a poll that found no leader.
-	pollRetry = 250 * time.Millisecond
+	// A poll that found no leader is tried again after pollRetry at least and
+	// twice and a half of that at most, so that workers don't come all at once.
+	pollRetry = 100 * time.Millisecond
 )
 
 // leaderClient is the way to whichever peer leads.
@@ -40,6 +42,8 @@ type worker struct {
 	executor      executor
 	log           *slog.Logger
 	drainTimeout  time.Duration
+
+	alone bool // the latest poll found no leader; run's own
 
 	mu      sync.Mutex
 	running map[job.Ref]*attempt
@@ -120,16 +124,24 @@ func (w *worker) poll(ctx, working context.Context, attempts *sync.WaitGroup, dr
 	waking.Wait()
 	if err != nil {
 		if !interrupted && ctx.Err() == nil {
+			if !w.alone {
+				w.log.Info("no contact with a leader; what runs goes on", "err", err)
+			}
+			w.alone = true
 			w.pause(ctx)
 		}
 		return
 	}
+	if w.alone {
+		w.log.Info("in contact with a leader again")
+	}
+	w.alone = false
 	w.follow(working, orders, attempts)
 }
 
 // pause waits before a leader is looked for again.
 func (w *worker) pause(ctx context.Context) {
-	timer := time.NewTimer(pollRetry)
+	timer := time.NewTimer(pollRetry + rand.N(pollRetry*3/2))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

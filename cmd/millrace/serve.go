@@ -29,8 +29,14 @@ func serve(ctx context.Context, settings Settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	// ffmpeg runs in folders of its own, from which a relative path leads elsewhere.
+	data, err := filepath.Abs(settings.Data)
+	if err != nil {
+		return fmt.Errorf("find the folder %s: %w", settings.Data, err)
+	}
 	return node.Run(ctx, node.Config{
-		DataDir: settings.Data, HTTPAddr: settings.HTTP, GossipAddr: settings.Gossip, RaftAddr: settings.Raft,
+		DataDir: data, HTTPAddr: settings.HTTP, GossipAddr: settings.Gossip, RaftAddr: settings.Raft,
+		Advertise: settings.Advertise, Expect: settings.Expect, Join: settings.Join, Bundle: settings.Bundle, MaxVoters: settings.MaxVoters,
 		Storage: stores, WebhookNetworks: settings.AllowWebhookNetwork, WebhookTimeout: settings.WebhookTimeout,
 		FFmpegPath: settings.FFmpeg, FFprobePath: settings.FFprobe, Slots: settings.Slots,
 		FirstFrameTimeout: settings.FirstFrameTimeout, StallTimeout: settings.StallTimeout, DrainTimeout: settings.DrainTimeout,

@@ -24,6 +24,12 @@ type Settings struct {
 	Gossip string `group:"peer" default:"127.0.0.1:7946" placeholder:"HOST:PORT" help:"Address (UDP and TCP) by which peers find each other."`
 	Raft   string `group:"peer" default:"127.0.0.1:7947" placeholder:"HOST:PORT" help:"Address by which peers agree."`
 
+	Expect    int      `group:"cluster" default:"0" placeholder:"N" help:"How many peers with empty data folders form a cluster, as soon as they see each other; 3 or 5, the same on each. 0: this peer alone is a cluster, or joins the one that --join names. Means nothing to a peer that is in a cluster."`
+	Join      []string `group:"cluster" placeholder:"HOST:PORT" help:"Gossip address of another peer, any of them (this one may be among them); repeat for more, or separate by commas. Port 7946 when it names none."`
+	Advertise string   `group:"cluster" placeholder:"HOST" help:"Host that other peers are told to reach this one at, where --http, --gossip or --raft listen on all addresses (0.0.0.0, ::)."`
+	Bundle    string   `group:"cluster" placeholder:"DIR" help:"Folder of the cluster's certificates and keys, made by \"millrace cluster\". None: peers talk unencrypted and trust their network."`
+	MaxVoters int      `group:"cluster" default:"5" placeholder:"N" help:"How many peers hold the log and vote; the same on each. Further peers work and serve the API."`
+
 	SourceRoot          []string       `group:"access" placeholder:"DIR" help:"Folder under which file:// sources may be read; repeat for more, or separate by commas. None: no file sources."`
 	OutputRoot          []string       `group:"access" placeholder:"DIR" help:"Folder under which file:// outputs may be written; repeat for more, or separate by commas. None: no file outputs."`
 	AllowSourceNetwork  []netip.Prefix `group:"access" placeholder:"CIDR" help:"Private, loopback or otherwise reserved network that sources and the S3 endpoints of jobs may lie in; repeat for more, or separate by commas. None: public addresses only."`
@@ -57,6 +63,7 @@ type Settings struct {
 // settingsGroups are the headings of serve's help and of docs/settings.md.
 var settingsGroups = []kong.Group{
 	{Key: "peer", Title: "The peer"},
+	{Key: "cluster", Title: "The cluster"},
 	{Key: "access", Title: "What jobs may reach"},
 	{Key: "work", Title: "Work"},
 	{Key: "s3", Title: "S3 storage"},
@@ -88,7 +95,7 @@ func (s *Settings) Validate() error {
 	if s.Data == "" {
 		return usagef("--data is empty: name the folder of the peer's state")
 	}
-	return nil
+	return s.checkCluster()
 }
 
 // environmentName is the variable of a flag: MILLRACE_ and its name.
