@@ -35,6 +35,7 @@ const (
 	callJoin      = "cluster/join"
 	callRemove    = "cluster/remove"
 	callHealth    = "cluster/health"
+	callProfiles  = "cluster/profiles"
 )
 
 // open calls are answered to peers that are in no cluster yet.

@@ -51,6 +51,7 @@ type gossip struct {
 	list    *memberlist.Memberlist
 	keyring *memberlist.Keyring // nil: in the clear
 	log     *slog.Logger
+	shares  *shares
 
 	mu   sync.Mutex
 	self Identity
@@ -58,7 +59,7 @@ type gossip struct {
 	seen map[string]Member // the peers that are alive, by ID
 }
 
-func startGossip(config Config, id string, self Identity, keys [][]byte, logger *slog.Logger) (*gossip, error) {
+func startGossip(config Config, id string, self Identity, keys [][]byte, shares *shares, logger *slog.Logger) (*gossip, error) {
 	host, portText, err := net.SplitHostPort(config.GossipAddr)
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
@@ -67,7 +68,7 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, logger 
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
 	}
-	g := &gossip{log: logger.With("part", "gossip"), seen: make(map[string]Member)}
+	g := &gossip{log: logger.With("part", "gossip"), shares: shares, seen: make(map[string]Member)}
 	if _, err := g.describe(self); err != nil {
 		return nil, err
 	}
@@ -197,6 +198,7 @@ func (g *gossip) NotifyJoin(node *memberlist.Node) {
 		g.log.Warn("a peer tells of itself in words that this one can't read", "peer", node.Name, "error", err)
 		return
 	}
+	g.shares.joined(node.Name)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.seen[node.Name] = member
@@ -207,6 +209,7 @@ func (g *gossip) NotifyUpdate(node *memberlist.Node) { g.NotifyJoin(node) }
 
 // NotifyLeave implements memberlist.EventDelegate.
 func (g *gossip) NotifyLeave(node *memberlist.Node) {
+	g.shares.left(node.Name)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.seen, node.Name)
@@ -273,14 +276,14 @@ func (g *gossip) NodeMeta(int) []byte {
 	return g.meta
 }
 
-// NotifyMsg implements memberlist.Delegate: no messages are sent yet.
-func (g *gossip) NotifyMsg([]byte) {}
+// NotifyMsg implements memberlist.Delegate.
+func (g *gossip) NotifyMsg(message []byte) { g.shares.hear(message) }
 
 // GetBroadcasts implements memberlist.Delegate.
-func (g *gossip) GetBroadcasts(int, int) [][]byte { return nil }
+func (g *gossip) GetBroadcasts(overhead, limit int) [][]byte { return g.shares.toTell(overhead, limit) }
 
 // LocalState implements memberlist.Delegate.
-func (g *gossip) LocalState(bool) []byte { return nil }
+func (g *gossip) LocalState(bool) []byte { return g.shares.digest() }
 
 // MergeRemoteState implements memberlist.Delegate.
-func (g *gossip) MergeRemoteState([]byte, bool) {}
+func (g *gossip) MergeRemoteState(state []byte, _ bool) { g.shares.merge(state) }

@@ -32,6 +32,7 @@ type Peer struct {
 	log     *slog.Logger
 	keyring *Keyring
 	talk    atomic.Pointer[gossip] // see gossip
+	shares  *shares
 
 	bundle *bundle // nil without Config.Bundle
 
@@ -105,6 +106,7 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 		return nil, err
 	}
 	p.log = config.Logger.With("node", p.id)
+	p.shares = newShares(p.id, p.log)
 	if config.Bundle != "" {
 		if p.bundle, err = openBundle(config.Bundle, p.log); err != nil {
 			return nil, err
@@ -127,7 +129,7 @@ func (p *Peer) startMembership() (err error) {
 	for method, handler := range map[string]Handler{
 		callPropose: p.servePropose, callReadIndex: p.serveReadIndex, callWelcome: p.serveWelcome,
 		callPledge: p.servePledge, callRelease: p.serveRelease, callJoin: p.serveJoin,
-		callRemove: p.serveRemove, callHealth: p.serveHealth,
+		callRemove: p.serveRemove, callHealth: p.serveHealth, callProfiles: p.serveProfiles,
 	} {
 		p.Handle(method, handler)
 	}
@@ -141,13 +143,14 @@ func (p *Peer) startMembership() (err error) {
 			return err
 		}
 	}
-	talk, err := startGossip(p.config, p.id, p.identity(), keys, p.log)
+	talk, err := startGossip(p.config, p.id, p.identity(), keys, p.shares, p.log)
 	if err != nil {
 		return err
 	}
 	p.talk.Store(talk)
 	p.watchers.Go(p.tend)
 	p.watchers.Go(p.seek)
+	p.watchers.Go(p.shareProfiles)
 	return nil
 }
 
