@@ -13,6 +13,7 @@ import (
 	"millrace/api/client"
 	"millrace/job"
 	"millrace/storage/storagetest"
+	"millrace/systemtest/rig"
 )
 
 // canary is an address that nobody may connect to.
@@ -70,9 +71,9 @@ func TestBadInputEndsInItsOwnNamedError(t *testing.T) {
 	p := newPeer(t, allowLoopback...)
 	p.start()
 
-	good := p.put(numbered(t, 4), "good.mp4")
-	late := clip(t, "late.mp4", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4", "-c:v", "libx264", "-preset", "ultrafast") // its index is at the end
-	sound := clip(t, "sound.mp4", "-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac")
+	good := p.put(rig.Numbered(t, 4), "good.mp4")
+	late := rig.Clip(t, "late.mp4", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4", "-c:v", "libx264", "-preset", "ultrafast") // its index is at the end
+	sound := rig.Clip(t, "sound.mp4", "-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac")
 	outside := filepath.Join(p.outputs, "link")
 	if err := os.Symlink(t.TempDir(), outside); err != nil {
 		t.Fatal(err)
@@ -85,7 +86,7 @@ func TestBadInputEndsInItsOwnNamedError(t *testing.T) {
 		{"empty", p.write("empty.mp4", ""), "", job.InputEmpty},
 		{"text", p.write("text.mp4", "It was a dark and stormy night.\n"), "", job.MediaNotRecognised},
 		{"page", p.write("page.mp4", "<!DOCTYPE html><html><body>404</body></html>"), "", job.MediaNotRecognised},
-		{"cut off in the pictures", p.write("cut.mp4", cutOff(t, numbered(t, 10), 60)), "", job.InputTruncated},
+		{"cut off in the pictures", p.write("cut.mp4", cutOff(t, rig.Numbered(t, 10), 60)), "", job.InputTruncated},
 		{"cut off before the index", p.write("noindex.mp4", cutOff(t, late, 60)), "", job.MediaCorrupt},
 		{"sound only", p.put(sound, "sound.mp4"), "", job.NoVideoStream},
 		{"playlist", p.write("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://"+ghost.address+"/1.ts\n#EXT-X-ENDLIST\n"), "", job.UnsupportedContainer},
@@ -107,7 +108,7 @@ func TestBadInputEndsInItsOwnNamedError(t *testing.T) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			failed := p.awaitFailure(jobs[test.name], test.code)
-			if files := filesIn(t, filepath.Join(p.outputs, test.name)); files["video.m3u8"] != 0 {
+			if files := rig.FilesIn(t, filepath.Join(p.outputs, test.name)); files["video.m3u8"] != 0 {
 				t.Errorf("a master was published: %v", files)
 			}
 			if attempts := task(t, failed, "inspect").Attempts; test.code.Info().Blame == job.BlameInput && len(attempts) > 1 {
@@ -121,7 +122,7 @@ func TestFilesOutsideTheRootsAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	good := p.put(numbered(t, 4), "good.mp4")
+	good := p.put(rig.Numbered(t, 4), "good.mp4")
 	for _, test := range []struct{ name, input, output, field string }{
 		{"source", "file:///etc/passwd", p.output("a"), "input_url"},
 		{"source above the root", "file://" + p.sources + "/../data/admin.key", p.output("a"), "input_url"},

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 //go:embed testdata/player.html
@@ -57,7 +58,7 @@ func newBrowser(t testing.TB, dir string) *browser {
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 	)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), rig.Patience)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -91,10 +92,10 @@ func ask[T any](b *browser, function string, args ...any) T {
 func TestABrowserPlaysTheJobsOutputWithoutGaps(t *testing.T) {
 	p := newPeer(t)
 	p.start()
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
 	completed := p.await(created.ID, job.Completed)
 	dir := filepath.Join(p.outputs, "out")
-	for _, variant := range masterOf(t, dir).Variants {
+	for _, variant := range rig.MasterOf(t, dir).Variants {
 		rung := filepath.Dir(variant.URI)
 		t.Run(rung, func(t *testing.T) {
 			video, audio, found := strings.Cut(variant.Codecs, ",")
@@ -111,7 +112,7 @@ func TestABrowserPlaysTheJobsOutputWithoutGaps(t *testing.T) {
 
 func playsWithoutGaps(t *testing.T, b *browser, completed job.View, tracks []map[string]string) {
 	t.Helper()
-	const frame = 1.0 / clipRate
+	const frame = 1.0 / rig.ClipRate
 	loaded := ask[struct {
 		Duration float64        `json:"duration"`
 		All      [][2]float64   `json:"all"`
@@ -127,7 +128,7 @@ func playsWithoutGaps(t *testing.T, b *browser, completed job.View, tracks []map
 	}
 
 	// The first picture, both sides of each chunk's joint, and the last one.
-	looks := []int{0, longSeconds*clipRate - 1}
+	looks := []int{0, longSeconds*rig.ClipRate - 1}
 	joints := 0
 	for _, k := range completed.Tasks {
 		if k.Kind == job.EncodeTask && k.Chunk.Frames.Start > 0 {
@@ -142,7 +143,7 @@ func playsWithoutGaps(t *testing.T, b *browser, completed job.View, tracks []map
 		shown := ask[struct {
 			Number    int     `json:"number"`
 			MediaTime float64 `json:"mediaTime"`
-		}](b, "seek", (float64(want)+0.5)*frame, frame, bits)
+		}](b, "seek", (float64(want)+0.5)*frame, frame, rig.Bits)
 		if shown.Number != want || math.Abs(shown.MediaTime-float64(want)*frame) > frame/2 {
 			t.Errorf("at frame %d's time the browser shows frame %d (and says %.3f s)", want, shown.Number, shown.MediaTime)
 		}

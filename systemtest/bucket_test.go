@@ -19,6 +19,7 @@ import (
 
 	"millrace/job"
 	"millrace/storage/storagetest"
+	"millrace/systemtest/rig"
 )
 
 // allowLoopback lets jobs reach servers of this machine.
@@ -94,7 +95,7 @@ func (b *bucket) watchMasters(prefix string) (seen func() map[string][]string) {
 	}()
 	return func() map[string][]string {
 		b.t.Helper()
-		eventually(b.t, "the masters are seen", func() bool {
+		rig.Eventually(b.t, "the masters are seen", func() bool {
 			select {
 			case <-done:
 				return true
@@ -113,11 +114,11 @@ func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
 	videos := newBucket(t, gateway, "videos")
 	p := newPeer(t, allowLoopback...)
 	p.start()
-	copyFile(t, numbered(t, 20), filepath.Join(gateway.Dir, "videos", "clip.mp4"))
+	rig.CopyFile(t, rig.Numbered(t, 20), filepath.Join(gateway.Dir, "videos", "clip.mp4"))
 	seen := videos.watchMasters("out/")
 	asked := request(p, gateway.URL("videos", "clip.mp4"), "240p", "360p")
-	gate := newGate(t, gateway)
-	asked.OutputPath = gate.url("videos", "out/")
+	gate := rig.NewGate(t, gateway, "127.0.0.1:0")
+	asked.OutputPath = gate.URL("videos", "out/")
 	created := p.submit(asked)
 	commandLines := p.watchCommandLines(gateway.SecretKey)
 	p.await(created.ID, job.Completed)
@@ -128,7 +129,7 @@ func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
 	referenced := []string{"out/video.mpd"}
 	for _, rung := range []string{"240p", "360p", "audio"} {
 		referenced = append(referenced, path.Join("out", rung, "index.m3u8"))
-		for _, name := range segmentsOf(t, filepath.Join(dir, rung, "index.m3u8")) {
+		for _, name := range rig.SegmentsOf(t, filepath.Join(dir, rung, "index.m3u8")) {
 			referenced = append(referenced, path.Join("out", rung, name))
 		}
 	}
@@ -136,17 +137,17 @@ func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
 		t.Errorf("the playlists name only %d files", len(referenced))
 	}
 	for _, name := range referenced {
-		if !slices.Contains(first["video.m3u8"], name) || !gate.wroteBefore("videos/"+name, "videos/out/video.m3u8") {
+		if !slices.Contains(first["video.m3u8"], name) || !gate.WroteBefore("videos/"+name, "videos/out/video.m3u8") {
 			t.Errorf("the master was there before %s", name)
 		}
-		if isMedia := strings.HasSuffix(name, ".m4s") || strings.HasSuffix(name, "init.mp4"); isMedia && (!slices.Contains(first["video.mpd"], name) || !gate.wroteBefore("videos/"+name, "videos/out/video.mpd")) {
+		if isMedia := strings.HasSuffix(name, ".m4s") || strings.HasSuffix(name, "init.mp4"); isMedia && (!slices.Contains(first["video.mpd"], name) || !gate.WroteBefore("videos/"+name, "videos/out/video.mpd")) {
 			t.Errorf("the manifest was there before %s", name)
 		}
 	}
 	if n := videos.uploads(); n != 0 {
 		t.Errorf("%d multipart uploads are left", n)
 	}
-	checkLadder(t, dir, numberedLadder(20, "240p", "360p"))
+	rig.CheckLadder(t, dir, rig.NumberedLadder(20, "240p", "360p"))
 	checkSecretNowhere(t, p, created.ID, gateway)
 }
 
@@ -157,9 +158,9 @@ func (p *peer) watchCommandLines(secret string) (stop func()) {
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for ctx.Err() == nil {
-			for _, found := range processes(p.t) {
-				if (found.pid == p.pid() || found.parent == p.pid()) && strings.Contains(found.command, secret) {
-					p.t.Errorf("a secret stands in a command line: %s", found.command)
+			for _, found := range rig.Processes(p.t) {
+				if (found.PID == p.pid() || found.Parent == p.pid()) && strings.Contains(found.Command, secret) {
+					p.t.Errorf("a secret stands in a command line: %s", found.Command)
 					return
 				}
 			}
@@ -213,15 +214,15 @@ func TestACancelledJobLeavesNothingInTheBucket(t *testing.T) {
 	t.Parallel()
 	gateway := storagetest.Start(t)
 	videos := newBucket(t, gateway, "videos")
-	gate := newGate(t, gateway)
+	gate := rig.NewGate(t, gateway, "127.0.0.1:0")
 	p := newPeer(t, allowLoopback...)
 	p.start()
-	gate.hold(http.MethodPut, "/240p/00003.m4s")
-	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p")
-	asked.OutputPath = gate.url("videos", "out/")
+	gate.Hold(http.MethodPut, "/240p/00003.m4s")
+	asked := request(p, p.put(rig.Numbered(t, 10), "clip.mp4"), "240p")
+	asked.OutputPath = gate.URL("videos", "out/")
 	created := p.submit(asked)
-	gate.reached()
-	eventually(t, "something is written", func() bool {
+	gate.Reached()
+	rig.Eventually(t, "something is written", func() bool {
 		names, err := videos.list(t.Context(), "out/")
 		return err == nil && len(names) > 0
 	})
@@ -229,8 +230,8 @@ func TestACancelledJobLeavesNothingInTheBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await(created.ID, job.Cancelled)
-	gate.open()
-	eventually(t, "the job is cleaned up", func() bool { return task(t, p.read(created.ID), "cleanup").State == job.TaskFinished })
+	gate.Open()
+	rig.Eventually(t, "the job is cleaned up", func() bool { return task(t, p.read(created.ID), "cleanup").State == job.TaskFinished })
 	p.noProcessLeft()
 	if names, err := videos.list(t.Context(), "out/"); err != nil || len(names) != 0 {
 		t.Errorf("left in the bucket: %v, %v", names, err)
@@ -244,14 +245,14 @@ func TestAStoreThatIsBusyForAWhileCostsNoChunk(t *testing.T) {
 	t.Parallel()
 	gateway := storagetest.Start(t)
 	videos := newBucket(t, gateway, "videos")
-	gate := newGate(t, gateway)
+	gate := rig.NewGate(t, gateway, "127.0.0.1:0")
 	p := newPeer(t, allowLoopback...)
 	p.start()
-	gate.refuse(12)
-	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p")
-	asked.OutputPath = gate.url("videos", "out/")
+	gate.Refuse(12)
+	asked := request(p, p.put(rig.Numbered(t, 10), "clip.mp4"), "240p")
+	asked.OutputPath = gate.URL("videos", "out/")
 	completed := p.await(p.submit(asked).ID, job.Completed)
-	if left := gate.refusals(); left != 0 {
+	if left := gate.Refusals(); left != 0 {
 		t.Errorf("%d requests were still to be refused", left)
 	}
 	for _, k := range completed.Tasks {
@@ -259,7 +260,7 @@ func TestAStoreThatIsBusyForAWhileCostsNoChunk(t *testing.T) {
 			t.Errorf("%s was tried again: %s", k.ID, text(k.Attempts))
 		}
 	}
-	checkLadder(t, filepath.Join(gateway.Dir, "videos", "out"), numberedLadder(10, "240p"))
+	rig.CheckLadder(t, filepath.Join(gateway.Dir, "videos", "out"), rig.NumberedLadder(10, "240p"))
 	if n := videos.uploads(); n != 0 {
 		t.Errorf("%d multipart uploads are left", n)
 	}

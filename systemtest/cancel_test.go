@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // foreign puts files of somebody else where a job writes, and returns a check
@@ -24,25 +26,25 @@ func foreign(t *testing.T, dir string) (onlyThey func()) {
 			t.Fatal(err)
 		}
 	}
-	before := filesIn(t, dir)
+	before := rig.FilesIn(t, dir)
 	return func() {
 		t.Helper()
-		eventually(t, "only the foreign files are left", func() bool { return text(filesIn(t, dir)) == text(before) })
+		rig.Eventually(t, "only the foreign files are left", func() bool { return text(rig.FilesIn(t, dir)) == text(before) })
 	}
 }
 
 func TestCancellingAnEncodingJobStopsItAndRemovesWhatItWrote(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), allowHooks...)...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
 	onlyForeign := foreign(t, filepath.Join(p.outputs, "out"))
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
-	eventually(t, "some chunks are written", func() bool { return len(finished(p.read(created.ID))) > 0 })
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
+	rig.Eventually(t, "some chunks are written", func() bool { return len(finished(p.read(created.ID))) > 0 })
 
 	// Twice at once and once more: one outcome.
 	var both sync.WaitGroup
@@ -60,32 +62,32 @@ func TestCancellingAnEncodingJobStopsItAndRemovesWhatItWrote(t *testing.T) {
 	p.await(created.ID, job.Cancelled)
 	p.noProcessLeft()
 	onlyForeign()
-	receiver.expect(created.ID, job.Transcoding, job.Cancelled)
+	receiver.Expect(created.ID, job.Transcoding, job.Cancelled)
 
 	// What was cancelled can be run again.
-	door.open()
-	eventually(t, "the retry is taken", func() bool {
+	door.Open()
+	rig.Eventually(t, "the retry is taken", func() bool {
 		_, err := p.api.Retry(t.Context(), created.ID)
 		return err == nil
 	})
 	p.await(created.ID, job.Completed)
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestCancellingAQueuedJobKeepsItFromStarting(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(anyProbe)
-	source := p.put(numbered(t, 4), "clip.mp4")
+	door := ffmpeg.Hold(rig.AnyProbe)
+	source := p.put(rig.Numbered(t, 4), "clip.mp4")
 	var ids []job.ID
 	for _, name := range []string{"a", "b", "c"} { // one more than there are slots
 		asked := request(p, source, "240p")
 		asked.OutputPath = p.output(name)
 		ids = append(ids, p.submit(asked).ID)
 	}
-	door.reached()
+	door.Reached()
 	waiting := p.read(ids[2])
 	if waiting.Status != job.Queued {
 		t.Fatalf("the third job is %s, want it queued", waiting.Status)
@@ -93,7 +95,7 @@ func TestCancellingAQueuedJobKeepsItFromStarting(t *testing.T) {
 	if _, err := p.api.Cancel(t.Context(), ids[2]); err != nil {
 		t.Fatal(err)
 	}
-	door.open()
+	door.Open()
 	for _, id := range ids[:2] {
 		p.await(id, job.Completed)
 	}
@@ -101,7 +103,7 @@ func TestCancellingAQueuedJobKeepsItFromStarting(t *testing.T) {
 	if cancelled.StartTime != nil || len(task(t, cancelled, "inspect").Attempts) != 0 {
 		t.Errorf("a job that was cancelled while queued has started: %s", text(cancelled))
 	}
-	if files := filesIn(t, filepath.Join(p.outputs, "c")); len(files) != 0 {
+	if files := rig.FilesIn(t, filepath.Join(p.outputs, "c")); len(files) != 0 {
 		t.Errorf("a job that was cancelled while queued wrote %v", files)
 	}
 }
@@ -110,16 +112,16 @@ func TestCancellingACompletedJobChangesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	created := p.submit(request(p, p.put(numbered(t, 4), "clip.mp4"), "240p"))
+	created := p.submit(request(p, p.put(rig.Numbered(t, 4), "clip.mp4"), "240p"))
 	before := p.await(created.ID, job.Completed)
-	files := filesIn(t, filepath.Join(p.outputs, "out"))
+	files := rig.FilesIn(t, filepath.Join(p.outputs, "out"))
 	if status, answer := p.call(http.MethodDelete, "transcoding_jobs/"+string(created.ID)+"/", nil); status != http.StatusOK || answer["message"] != "Job is already completed." {
 		t.Errorf("DELETE answers %d %v", status, answer)
 	}
 	if after := p.read(created.ID); text(after) != text(before) {
 		t.Errorf("the job changed:\n%s\n%s", text(before), text(after))
 	}
-	if after := filesIn(t, filepath.Join(p.outputs, "out")); text(after) != text(files) {
+	if after := rig.FilesIn(t, filepath.Join(p.outputs, "out")); text(after) != text(files) {
 		t.Errorf("the output changed: %v, before %v", after, files)
 	}
 	if status, answer := p.call(http.MethodPost, "transcoding_jobs/"+string(created.ID)+"/retry/", struct{}{}); status != http.StatusConflict {
@@ -138,21 +140,21 @@ func TestRetryOfAFailedJobKeepsTheGoodChunks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ffmpeg := newStandIn(t)
-			p := newPeer(t, ffmpeg.flags()...)
+			ffmpeg := rig.NewStandIn(t)
+			p := newPeer(t, ffmpeg.Flags()...)
 			p.start()
 			// The last chunk fails, but not before the others are done.
-			door := ffmpeg.hold(encodeFrom(lastChunkStart))
-			created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
-			door.reached()
-			eventually(t, "all other chunks are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
-			eventually(t, "the sound is finished", func() bool { return task(t, p.read(created.ID), "audio").State == job.TaskFinished })
-			ffmpeg.do(on(encodeFrom(lastChunkStart), "exit 1"))
+			door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+			created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+			door.Reached()
+			rig.Eventually(t, "all other chunks are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+			rig.Eventually(t, "the sound is finished", func() bool { return task(t, p.read(created.ID), "audio").State == job.TaskFinished })
+			ffmpeg.Do(rig.On(rig.EncodeFrom(lastChunkStart), "exit 1"))
 			for _, e := range p.encoders() {
-				_ = killProcess(e.pid)
+				_ = syscall.Kill(e.PID, syscall.SIGKILL)
 			}
 			p.awaitFailure(created.ID, job.EncoderFailed)
-			ffmpeg.do("")
+			ffmpeg.Do("")
 			if _, err := p.api.Retry(t.Context(), created.ID, test.resolutions...); err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +171,7 @@ func TestRetryOfAFailedJobKeepsTheGoodChunks(t *testing.T) {
 					}
 				}
 			}
-			checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, test.want...))
+			rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, test.want...))
 		})
 	}
 }

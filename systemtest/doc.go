@@ -6,11 +6,11 @@
 //
 // # How a test goes
 //
-//	p := newPeer(t)                                // a data folder, ports, flags
-//	p.start()                                      // `millrace serve`, up to /readyz
-//	j := p.submit(numbered(t, 10).request(p, …))   // over the API
+//	p := newPeer(t)                                   // a data folder, ports, flags
+//	p.start()                                         // `millrace serve`, up to /readyz
+//	j := p.submit(request(p, rig.Numbered(t, 10), …)) // over the API
 //	p.await(j.ID, job.Completed)
-//	checkLadder(t, p.outputs+"/out", want)         // by ffmpeg and ffprobe
+//	rig.CheckLadder(t, p.outputs+"/out", want)        // by ffmpeg and ffprobe
 //
 // At a test's end its peers are stopped by SIGTERM, which must end well, and
 // nothing may be left: no process in the scratch folder, no file in it.
@@ -18,9 +18,9 @@
 // # Moments
 //
 // Nothing here sleeps to hit a moment, or asserts how long something took.
-// A [standIn] takes the place of ffmpeg and stops, dies or lies where the test
-// says; a [gate] holds a request to a store. The test waits until something
-// stands there, does what it came for, and lets go.
+// A [rig.StandIn] takes the place of ffmpeg and stops, dies or lies where the
+// test says; a [rig.Gate] holds a request to a store. The test waits until
+// something stands there, does what it came for, and lets go.
 //
 // # Pictures
 //

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // sse is one Server-Sent Event.
@@ -22,7 +23,7 @@ type sse struct {
 // last one returned.
 func (p *peer) events(path, lastID string, until func(sse) bool) []sse {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), rig.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url()+"/api/v1/default/"+path, nil)
 	if err != nil {
@@ -69,11 +70,11 @@ func (p *peer) events(path, lastID string, until func(sse) bool) []sse {
 
 func TestAJobsEventStreamGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
 	path := "transcoding_jobs/" + string(created.ID) + "/events/"
 
 	before := p.events(path, "", func(e sse) bool { return e.name == "progress" && e.job.Progress > 1 })
@@ -90,9 +91,9 @@ func TestAJobsEventStreamGoesOnAfterARestart(t *testing.T) {
 	if !transcoding {
 		t.Errorf("the stream did not tell that the job started: %+v", before)
 	}
-	door.reached()
+	door.Reached()
 	p.kill()
-	door.open()
+	door.Open()
 	p.start()
 
 	after := p.events(path, lastID, func(e sse) bool { return e.job.Status.Terminal() })
@@ -112,7 +113,7 @@ func TestTheOrganisationsEventStreamTellsOfAllJobsSinceAnEvent(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	source := p.put(numbered(t, 4), "clip.mp4")
+	source := p.put(rig.Numbered(t, 4), "clip.mp4")
 	first := p.submit(request(p, source, "240p"))
 	p.await(first.ID, job.Completed)
 	told := p.events("transcoding_jobs/"+string(first.ID)+"/events/", "", func(e sse) bool { return e.job.Status == job.Completed })

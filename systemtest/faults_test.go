@@ -9,34 +9,35 @@ import (
 	"testing"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // stopMidway sends a signal to the ffmpeg of the first chunk once it has
 // written a segment. Later runs do as they should.
-func (p *peer) stopMidway(ffmpeg *standIn, signal syscall.Signal) {
+func (p *peer) stopMidway(ffmpeg *rig.StandIn, signal syscall.Signal) {
 	p.t.Helper()
-	eventually(p.t, "the first segment is written", func() bool {
+	rig.Eventually(p.t, "the first segment is written", func() bool {
 		_, err := os.Stat(filepath.Join(p.outputs, "out", "240p", "00001.m4s"))
 		return err == nil
 	})
-	ffmpeg.do("")
-	running := slices.DeleteFunc(p.encoders(), func(e process) bool { return !strings.Contains(e.command, "trim=start_pts=0:") })
+	ffmpeg.Do("")
+	running := slices.DeleteFunc(p.encoders(), func(e rig.Process) bool { return !strings.Contains(e.Command, "trim=start_pts=0:") })
 	if len(running) != 1 {
 		p.t.Fatalf("the chunk's ffmpeg is not running: %v", p.encoders())
 	}
-	if err := syscall.Kill(running[0].pid, signal); err != nil {
+	if err := syscall.Kill(running[0].PID, signal); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
 func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
 	// A chunk of 8 s that takes 8 s is under way for long enough to be killed.
-	ffmpeg.do(on(encodeFrom(0), `exec "$real" -re "$@"`))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	ffmpeg.Do(rig.On(rig.EncodeFrom(0), `exec "$real" -re "$@"`))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
 	p.stopMidway(ffmpeg, syscall.SIGKILL)
 	completed := p.await(created.ID, job.Completed)
 	first := task(t, completed, "encode-00000")
@@ -47,23 +48,23 @@ func TestAChunkWhoseFFmpegIsKilledIsTriedAgain(t *testing.T) {
 	if killed.Outcome != job.OutcomeFailed || killed.Failure == nil || killed.Failure.Code != job.EncoderFailed || !strings.Contains(killed.Failure.Message, "kill") {
 		t.Errorf("the killed attempt is kept as %s", text(killed))
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestAChunkWhoseFFmpegStandsStillIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), "--stall-timeout", "10s")...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), "--stall-timeout", "10s")...)
 	p.start()
-	ffmpeg.do(on(encodeFrom(0), `exec "$real" -re "$@"`))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
+	ffmpeg.Do(rig.On(rig.EncodeFrom(0), `exec "$real" -re "$@"`))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
 	p.stopMidway(ffmpeg, syscall.SIGSTOP)
 	completed := p.await(created.ID, job.Completed)
 	first := task(t, completed, "encode-00000")
 	if len(first.Attempts) != 2 || first.Attempts[0].Failure == nil || first.Attempts[0].Failure.Code != job.EncoderStalled {
 		t.Fatalf("the chunk's attempts are %s, want one that stalled and one more", text(first.Attempts))
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestAnFFmpegThatAlwaysFailsEndsTheJobInItsNamedError(t *testing.T) {
@@ -72,19 +73,19 @@ func TestAnFFmpegThatAlwaysFailsEndsTheJobInItsNamedError(t *testing.T) {
 		code       job.Code
 		lastWords  string
 	}{
-		{"dies", on(anyEncode, `echo "[error] the stand-in has had enough" >&2; exit 1`), job.EncoderFailed, "had enough"},
-		{"is killed", on(anyEncode, `kill -KILL $$`), job.EncoderFailed, ""},
-		{"hangs", on(anyEncode, `exec sleep 1000`), job.EncoderStalled, ""},
-		{"makes too few frames", on(anyEncode, `set -- "${@/end_pts=100/end_pts=90}"`), job.EncoderOutputMismatch, ""},
-		{"makes nothing", on(anyEncode, `exit 0`), job.EncoderOutputMismatch, ""},
+		{"dies", rig.On(rig.AnyEncode, `echo "[error] the stand-in has had enough" >&2; exit 1`), job.EncoderFailed, "had enough"},
+		{"is killed", rig.On(rig.AnyEncode, `kill -KILL $$`), job.EncoderFailed, ""},
+		{"hangs", rig.On(rig.AnyEncode, `exec sleep 1000`), job.EncoderStalled, ""},
+		{"makes too few frames", rig.On(rig.AnyEncode, `set -- "${@/end_pts=100/end_pts=90}"`), job.EncoderOutputMismatch, ""},
+		{"makes nothing", rig.On(rig.AnyEncode, `exit 0`), job.EncoderOutputMismatch, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ffmpeg := newStandIn(t)
-			p := newPeer(t, append(ffmpeg.flags(), "--first-frame-timeout", "5s", "--stall-timeout", "5s")...)
+			ffmpeg := rig.NewStandIn(t)
+			p := newPeer(t, append(ffmpeg.Flags(), "--first-frame-timeout", "5s", "--stall-timeout", "5s")...)
 			p.start()
-			ffmpeg.do(test.plan)
-			created := p.submit(request(p, p.put(numbered(t, 4), "clip.mp4"), "240p"))
+			ffmpeg.Do(test.plan)
+			created := p.submit(request(p, p.put(rig.Numbered(t, 4), "clip.mp4"), "240p"))
 			failed := p.awaitFailure(created.ID, test.code)
 			tried := 0
 			for _, k := range failed.Tasks {

@@ -11,6 +11,7 @@ import (
 
 	"millrace/api/client"
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // output is the URL of a folder under the peer's output root.
@@ -45,7 +46,7 @@ func (p *peer) read(id job.ID) job.View {
 func (p *peer) await(id job.ID, status job.Status) job.View {
 	p.t.Helper()
 	var found job.View
-	eventually(p.t, "job "+string(id)+" is "+string(status), func() bool {
+	rig.Eventually(p.t, "job "+string(id)+" is "+string(status), func() bool {
 		found = p.read(id)
 		if found.Status.Terminal() && found.Status != status {
 			p.t.Fatalf("job %s ended as %s, want %s: %v", id, found.Status, status, found.Error)

@@ -13,14 +13,15 @@ import (
 	"testing"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // cli runs a command of the program to its end.
 func (p *peer) cli(args ...string) (code int, out, complaints string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), rig.Patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, binary, args...)
+	command := exec.CommandContext(ctx, rig.Binary(), args...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
@@ -39,7 +40,7 @@ func (p *peer) remote() []string {
 func TestTheMainJobRunsByTheCommandLinesOfTheContract(t *testing.T) {
 	p := newPeer(t)
 	p.start()
-	source := p.put(numbered(t, 12), "clip.mp4")
+	source := p.put(rig.Numbered(t, 12), "clip.mp4")
 
 	submit := append([]string{"submit"}, p.remote()...)
 	submit = append(submit, "--input", source, "--output", p.output("out"), "--resolutions", "240p,360p", "--wait")
@@ -53,7 +54,7 @@ func TestTheMainJobRunsByTheCommandLinesOfTheContract(t *testing.T) {
 	if !strings.Contains(out, p.output("out")+"video.m3u8") {
 		t.Errorf("submit --wait doesn't say where the output is:\n%s", out)
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(12, "240p", "360p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(12, "240p", "360p"))
 	checkByFFprobe(t, filepath.Join(p.outputs, "out"))
 
 	code, out, _ = p.cli(append(append([]string{"jobs"}, p.remote()...), "--json")...)
@@ -109,7 +110,7 @@ func checkFields(t *testing.T, p *peer, got map[string]any) {
 func checkByFFprobe(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"video.m3u8", "video.mpd"} {
-		out := runTool(t, "ffprobe", "-v", "error", "-allowed_extensions", "ALL", "-show_entries", "stream=codec_type,width,height", "-of", "csv=p=0", filepath.Join(dir, name))
+		out := rig.RunTool(t, "ffprobe", "-v", "error", "-allowed_extensions", "ALL", "-show_entries", "stream=codec_type,width,height", "-of", "csv=p=0", filepath.Join(dir, name))
 		for _, want := range []string{"video,426,240", "video,640,360", "audio"} {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("ffprobe finds no %s in %s:\n%s", want, name, out)
@@ -147,7 +148,7 @@ func TestExitCodesTellHowAJobEnded(t *testing.T) {
 func TestProgressGrowsWhileAJobRuns(t *testing.T) {
 	p := newPeer(t)
 	p.start()
-	created := p.submit(request(p, p.put(numbered(t, 20), "clip.mp4"), "240p", "360p"))
+	created := p.submit(request(p, p.put(rig.Numbered(t, 20), "clip.mp4"), "240p", "360p"))
 	if created.Status != job.Queued || created.VideoDuration != nil || created.StartTime != nil || created.EndTime != nil {
 		t.Errorf("a new job is %s", text(created))
 	}

@@ -10,21 +10,22 @@ import (
 	"testing"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 func TestAJobDeliversFilesAndThumbnailsBesidesItsLadder(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p", "360p")
+	asked := request(p, p.put(rig.Numbered(t, 10), "clip.mp4"), "240p", "360p")
 	asked.Outputs = []job.OutputKind{job.HLS, job.DASH, job.MP4, job.Thumbnails}
 	completed := p.await(p.submit(asked).ID, job.Completed)
 	dir := filepath.Join(p.outputs, "out")
-	checkLadder(t, dir, numberedLadder(10, "240p", "360p"))
+	rig.CheckLadder(t, dir, rig.NumberedLadder(10, "240p", "360p"))
 	for _, name := range []string{"240p.mp4", "360p.mp4"} {
 		file := filepath.Join(dir, name)
-		numbers := frameNumbers(t, file)
-		if len(numbers) != 10*clipRate || !slices.IsSorted(numbers) || numbers[0] != 0 {
+		numbers := rig.FrameNumbers(t, file)
+		if len(numbers) != 10*rig.ClipRate || !slices.IsSorted(numbers) || numbers[0] != 0 {
 			t.Errorf("%s has %d pictures: %v …", name, len(numbers), numbers[:min(5, len(numbers))])
 		}
 		content := contentOf(t, file)
@@ -42,7 +43,7 @@ func TestAJobDeliversFilesAndThumbnailsBesidesItsLadder(t *testing.T) {
 	if want := map[job.OutputKind]int{job.HLS: 1, job.DASH: 1, job.MP4: 2, job.Thumbnails: 1}; !maps.Equal(kinds, want) {
 		t.Errorf("published are %v, want %v", kinds, want)
 	}
-	if files := filesIn(t, filepath.Join(dir, "thumbnails")); len(files) < 2 {
+	if files := rig.FilesIn(t, filepath.Join(dir, "thumbnails")); len(files) < 2 {
 		t.Errorf("thumbnails are %v", files)
 	}
 }
@@ -51,12 +52,12 @@ func TestASourceWithoutSoundMakesALadderWithoutSound(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	silent := clip(t, "silent.mp4", "-i", numbered(t, 4), "-an", "-c", "copy")
+	silent := rig.Clip(t, "silent.mp4", "-i", rig.Numbered(t, 4), "-an", "-c", "copy")
 	completed := p.await(p.submit(request(p, p.put(silent, "clip.mp4"), "240p", "720p")).ID, job.Completed)
 	// There is nothing above the source's own height.
-	want := numberedLadder(4, "240p", "360p")
-	want.silent = true
-	checkLadder(t, filepath.Join(p.outputs, "out"), want)
+	want := rig.NumberedLadder(4, "240p", "360p")
+	want.Silent = true
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), want)
 	if slices.IndexFunc(completed.Renditions, func(r job.RenditionView) bool { return r.Note != "" }) < 0 {
 		t.Errorf("nothing says that 720p could not be made: %s", text(completed.Renditions))
 	}
@@ -66,14 +67,14 @@ func TestALaterJobReplacesAnOutputWhole(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	p.await(p.submit(request(p, p.put(numbered(t, longSeconds), "long.mp4"), "240p")).ID, job.Completed)
-	p.await(p.submit(request(p, p.put(numbered(t, 4), "short.mp4"), "240p")).ID, job.Completed)
+	p.await(p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "long.mp4"), "240p")).ID, job.Completed)
+	p.await(p.submit(request(p, p.put(rig.Numbered(t, 4), "short.mp4"), "240p")).ID, job.Completed)
 	dir := filepath.Join(p.outputs, "out")
-	checkLadder(t, dir, numberedLadder(4, "240p"))
+	rig.CheckLadder(t, dir, rig.NumberedLadder(4, "240p"))
 	for _, track := range []string{"240p", "audio"} {
-		want := append(segmentsOf(t, filepath.Join(dir, track, "index.m3u8")), "index.m3u8")
+		want := append(rig.SegmentsOf(t, filepath.Join(dir, track, "index.m3u8")), "index.m3u8")
 		slices.Sort(want)
-		if there := slices.Sorted(maps.Keys(filesIn(t, filepath.Join(dir, track)))); !slices.Equal(there, want) {
+		if there := slices.Sorted(maps.Keys(rig.FilesIn(t, filepath.Join(dir, track)))); !slices.Equal(there, want) {
 			t.Errorf("%s has %v, its playlist %v", track, there, want)
 		}
 	}

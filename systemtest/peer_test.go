@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"millrace/api/client"
+	"millrace/systemtest/rig"
 )
 
 // slots is how many encodes each peer does at once, whatever this machine has.
@@ -89,7 +90,7 @@ func (p *peer) launch() {
 		"serve", "--data", p.data, "--http", p.http, "--gossip", p.gossip, "--raft", p.raft,
 		"--source-root", p.sources, "--output-root", p.outputs, "--log-level", "debug",
 	}, p.flags...)
-	command := exec.Command(binary, args...)
+	command := exec.Command(rig.Binary(), args...)
 	command.Env = append(os.Environ(), p.env...)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -104,7 +105,7 @@ func (p *peer) launch() {
 		}
 	}()
 	if err := <-started; err != nil {
-		p.t.Fatalf("start %s: %v", binary, err)
+		p.t.Fatalf("start %s: %v", rig.Binary(), err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +115,7 @@ func (p *peer) launch() {
 // ready waits until the peer takes jobs, and makes the client of its API.
 func (p *peer) ready() {
 	p.t.Helper()
-	eventually(p.t, "the peer answers /readyz with 200", func() bool {
+	rig.Eventually(p.t, "the peer answers /readyz with 200", func() bool {
 		if !p.running() {
 			p.t.Fatal("the peer ended instead of getting ready")
 		}
@@ -185,7 +186,7 @@ func (p *peer) terminate() int {
 // wait waits for the process's end, and returns its exit code.
 func (p *peer) wait() int {
 	p.t.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(rig.Patience)
 	defer deadline.Stop()
 	select {
 	case <-p.exited:
@@ -254,8 +255,8 @@ func (p *peer) logTail(lines int) string {
 // noProcessLeft waits until nothing that the peer started is there any more.
 func (p *peer) noProcessLeft() {
 	p.t.Helper()
-	var left []process
-	eventually(p.t, "no ffmpeg of the peer is left", func() bool {
+	var left []rig.Process
+	rig.Eventually(p.t, "no ffmpeg of the peer is left", func() bool {
 		left = p.encoders()
 		return len(left) == 0
 	})
@@ -263,11 +264,8 @@ func (p *peer) noProcessLeft() {
 
 // encoders are the processes that work in the peer's scratch folder, also when
 // the peer itself is gone.
-func (p *peer) encoders() []process {
-	scratch := filepath.Join(p.data, "scratch")
-	return slices.DeleteFunc(processes(p.t), func(found process) bool {
-		return found.dir != scratch && !strings.HasPrefix(found.dir, scratch+"/") && !strings.HasPrefix(found.dir, scratch+" (deleted)")
-	})
+func (p *peer) encoders() []rig.Process {
+	return rig.ProcessesIn(p.t, filepath.Join(p.data, "scratch"))
 }
 
 // measured is done once the first peer has measured this machine.
@@ -277,16 +275,16 @@ var measured sync.Once
 // The first peer of a run of the tests makes them.
 func measure(t *testing.T, file string) {
 	t.Helper()
-	kept := filepath.Join(shared, "profiles.json")
+	kept := filepath.Join(rig.Shared(), "profiles.json")
 	measured.Do(func() {
 		first := newPeer(t)
 		first.launch()
 		first.ready()
-		eventually(t, "the first peer has measured the machine", func() bool {
+		rig.Eventually(t, "the first peer has measured the machine", func() bool {
 			_, err := os.Stat(filepath.Join(first.data, "profiles.json"))
 			return err == nil
 		})
-		copyFile(t, filepath.Join(first.data, "profiles.json"), kept)
+		rig.CopyFile(t, filepath.Join(first.data, "profiles.json"), kept)
 		if code := first.terminate(); code != 0 {
 			t.Fatalf("the measuring peer ended with exit code %d", code)
 		}
@@ -294,16 +292,5 @@ func measure(t *testing.T, file string) {
 	if _, err := os.Stat(file); err == nil {
 		return
 	}
-	copyFile(t, kept, file)
-}
-
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, text, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.CopyFile(t, kept, file)
 }

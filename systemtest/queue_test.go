@@ -10,13 +10,14 @@ import (
 
 	"millrace/api/client"
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 func TestTheSameRequestAtOnceMakesOneJob(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.start()
-	asked := request(p, p.put(numbered(t, 4), "clip.mp4"), "240p")
+	asked := request(p, p.put(rig.Numbered(t, 4), "clip.mp4"), "240p")
 	asked.IdempotencyKey = "the same for all"
 	ids := make([]job.ID, 20)
 	var posting sync.WaitGroup
@@ -59,13 +60,13 @@ func TestTheSameRequestAtOnceMakesOneJob(t *testing.T) {
 
 func TestTwoJobsCannotWriteToOnePath(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(anyEncode)
-	asked := request(p, p.put(numbered(t, 4), "clip.mp4"), "240p")
+	door := ffmpeg.Hold(rig.AnyEncode)
+	asked := request(p, p.put(rig.Numbered(t, 4), "clip.mp4"), "240p")
 	first := p.submit(asked)
-	door.reached()
+	door.Reached()
 	for _, path := range []string{p.output("out"), "file://" + p.outputs + "/out", "file://" + p.outputs + "/./out/"} {
 		second := asked
 		second.OutputPath = path
@@ -75,10 +76,10 @@ func TestTwoJobsCannotWriteToOnePath(t *testing.T) {
 			t.Errorf("a second job to %s: %q, %v, want 409", path, created.ID, err)
 		}
 	}
-	door.open()
+	door.Open()
 	p.await(first.ID, job.Completed)
 	p.await(p.submit(asked).ID, job.Completed) // the path is free again
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(4, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(4, "240p"))
 }
 
 // manyJobs are queued at once, and mostMemory is what the peer may take then.
@@ -92,8 +93,8 @@ const (
 func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
 	p := newPeer(t)
 	p.start()
-	tiny := p.put(clip(t, "tiny.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=10:d=0.5", "-c:v", "libx264", "-preset", "ultrafast"), "tiny.mp4")
-	openBefore := openFiles(t, p.pid())
+	tiny := p.put(rig.Clip(t, "tiny.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=10:d=0.5", "-c:v", "libx264", "-preset", "ultrafast"), "tiny.mp4")
+	openBefore := rig.OpenFiles(t, p.pid())
 	var ids []job.ID
 	for i := range manyJobs {
 		asked := request(p, tiny, "240p")
@@ -103,14 +104,14 @@ func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
 	var most int64
 	for i, id := range ids {
 		p.await(id, job.Completed)
-		most = max(most, residentBytes(t, p.pid()))
-		if _, has := filesIn(t, filepath.Join(p.outputs, fmt.Sprint(i)))["video.m3u8"]; !has {
+		most = max(most, rig.ResidentBytes(t, p.pid()))
+		if _, has := rig.FilesIn(t, filepath.Join(p.outputs, fmt.Sprint(i)))["video.m3u8"]; !has {
 			t.Errorf("job %d is completed and has no master", i)
 		}
 	}
-	if most > mostMemory && !raceDetector { // which takes many times as much
+	if most > mostMemory && !rig.RaceDetector { // which takes many times as much
 		t.Errorf("the peer took %d MiB, want at most %d", most>>20, mostMemory>>20)
 	}
-	eventually(t, "the peer has closed what it opened for the jobs", func() bool { return openFiles(t, p.pid()) <= openBefore+fewFiles })
+	rig.Eventually(t, "the peer has closed what it opened for the jobs", func() bool { return rig.OpenFiles(t, p.pid()) <= openBefore+fewFiles })
 	t.Logf("the peer took %d MiB at most", most>>20)
 }

@@ -9,55 +9,56 @@ import (
 
 	"millrace/job"
 	"millrace/storage/storagetest"
+	"millrace/systemtest/rig"
 )
 
 // The long clip is cut into chunks of 4, 3, 2 and 1 segments for two slots.
 const (
 	longSeconds    = 20
 	lastChunk      = job.TaskID("encode-00003")
-	lastChunkStart = 18 * clipRate
+	lastChunkStart = 18 * rig.ClipRate
 )
 
 func TestAJobGoesOnAfterThePeerIsKilledBeforeTheInspectionEnds(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), allowHooks...)...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
-	door := ffmpeg.hold(anyProbe)
-	created := p.submit(request(p, p.put(numbered(t, 10), "clip.mp4"), "240p"))
-	door.reached()
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
+	door := ffmpeg.Hold(rig.AnyProbe)
+	created := p.submit(request(p, p.put(rig.Numbered(t, 10), "clip.mp4"), "240p"))
+	door.Reached()
 	p.kill()
-	door.open()
+	door.Open()
 	p.start()
 	completed := p.await(created.ID, job.Completed)
 	inspect := task(t, completed, "inspect")
 	if n := len(inspect.Attempts); n != 2 || inspect.Attempts[0].Outcome != job.OutcomeLost || inspect.Failures != 0 {
 		t.Errorf("the inspection's attempts are %s, want one lost and one finished", text(inspect))
 	}
-	receiver.expect(created.ID, job.Transcoding, job.Completed)
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(10, "240p"))
+	receiver.Expect(created.ID, job.Transcoding, job.Completed)
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(10, "240p"))
 }
 
 func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), allowHooks...)...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
-	door.reached()
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	door.Reached()
 	var before job.View
-	eventually(t, "all chunks but the last are finished", func() bool {
+	rig.Eventually(t, "all chunks but the last are finished", func() bool {
 		before = p.read(created.ID)
 		return len(finished(before)) == 3
 	})
-	files := filesIn(t, filepath.Join(p.outputs, "out"))
+	files := rig.FilesIn(t, filepath.Join(p.outputs, "out"))
 	p.kill()
-	door.open()
+	door.Open()
 	p.start()
 
 	completed := p.await(created.ID, job.Completed)
@@ -70,7 +71,7 @@ func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
 	if n := len(last.Attempts); n != 2 || last.Attempts[0].Outcome != job.OutcomeLost || last.Attempts[1].Outcome != job.OutcomeFinished {
 		t.Errorf("the last chunk's attempts are %s, want one lost and one finished", text(last.Attempts))
 	}
-	after := filesIn(t, filepath.Join(p.outputs, "out"))
+	after := rig.FilesIn(t, filepath.Join(p.outputs, "out"))
 	kept := 0
 	for name, modified := range files {
 		if strings.HasSuffix(name, ".m4s") && strings.HasPrefix(name, "240p") {
@@ -83,29 +84,29 @@ func TestFinishedChunksAreNotEncodedAgainAfterThePeerIsKilled(t *testing.T) {
 	if kept != 9 {
 		t.Errorf("%d segments of 240p were there before the kill, want 9: %v", kept, files)
 	}
-	receiver.expect(created.ID, job.Transcoding, job.Completed)
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p", "360p"))
+	receiver.Expect(created.ID, job.Transcoding, job.Completed)
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p", "360p"))
 }
 
 func TestAJobIsPublishedOnceWhenThePeerIsKilledWhilePackaging(t *testing.T) {
 	t.Parallel()
 	gateway := storagetest.Start(t)
 	gateway.CreateBucket(t, "videos")
-	gate := newGate(t, gateway)
+	gate := rig.NewGate(t, gateway, "127.0.0.1:0")
 	p := newPeer(t, append([]string{"--allow-source-network", "127.0.0.0/8"}, allowHooks...)...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
-	gate.hold("PUT", "/video.mpd")
-	asked := request(p, p.put(numbered(t, 10), "clip.mp4"), "240p")
-	asked.OutputPath = gate.url("videos", "out/")
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
+	gate.Hold("PUT", "/video.mpd")
+	asked := request(p, p.put(rig.Numbered(t, 10), "clip.mp4"), "240p")
+	asked.OutputPath = gate.URL("videos", "out/")
 	created := p.submit(asked)
-	gate.reached()
+	gate.Reached()
 	p.kill()
-	if files := filesIn(t, filepath.Join(gateway.Dir, "videos", "out")); files["video.m3u8"] != 0 {
+	if files := rig.FilesIn(t, filepath.Join(gateway.Dir, "videos", "out")); files["video.m3u8"] != 0 {
 		t.Error("the master is there before the manifest")
 	}
-	gate.open()
+	gate.Open()
 	p.start()
 	completed := p.await(created.ID, job.Completed)
 	for _, k := range completed.Tasks {
@@ -113,21 +114,21 @@ func TestAJobIsPublishedOnceWhenThePeerIsKilledWhilePackaging(t *testing.T) {
 			t.Errorf("%s was encoded again: %s", k.ID, text(k.Attempts))
 		}
 	}
-	receiver.expect(created.ID, job.Transcoding, job.Completed)
-	checkLadder(t, filepath.Join(gateway.Dir, "videos", "out"), numberedLadder(10, "240p"))
+	receiver.Expect(created.ID, job.Transcoding, job.Completed)
+	rig.CheckLadder(t, filepath.Join(gateway.Dir, "videos", "out"), rig.NumberedLadder(10, "240p"))
 }
 
 func TestSIGTERMLetsARunningTaskFinish(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "2m")...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), "--drain-timeout", "2m")...)
 	p.start()
-	door := ffmpeg.hold(encodeFrom(0))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
+	door := ffmpeg.Hold(rig.EncodeFrom(0))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
 	p.signal()
-	eventually(t, "the peer drains", func() bool { return strings.Contains(p.log(), "draining") })
-	door.open()
+	rig.Eventually(t, "the peer drains", func() bool { return strings.Contains(p.log(), "draining") })
+	door.Open()
 	if code := p.wait(); code != 0 {
 		t.Errorf("the drained peer ended with exit code %d, want 0", code)
 	}
@@ -137,67 +138,67 @@ func TestSIGTERMLetsARunningTaskFinish(t *testing.T) {
 	if attempts := task(t, completed, "encode-00000").Attempts; len(attempts) != 1 {
 		t.Errorf("the task that was let finish was done again: %s", text(attempts))
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestSIGTERMGivesBackWhatDoesNotFinishInTime(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), "--drain-timeout", "1s")...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), "--drain-timeout", "1s")...)
 	p.start()
-	door := ffmpeg.hold(encodeFrom(0))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
+	door := ffmpeg.Hold(rig.EncodeFrom(0))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
 	if code := p.terminate(); code != 0 {
 		t.Errorf("the drained peer ended with exit code %d, want 0", code)
 	}
 	p.noProcessLeft()
-	door.open()
+	door.Open()
 	p.start()
 	completed := p.await(created.ID, job.Completed)
 	first := task(t, completed, "encode-00000")
 	if first.Failures != 0 || len(first.Attempts) != 2 || slices.ContainsFunc(first.Attempts, func(a job.Attempt) bool { return a.Outcome == job.OutcomeFailed }) {
 		t.Errorf("the task that was given back counts as failed: %s", text(first))
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestAPeerThatIsKilledAgainAndAgainCompletesItsJob(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, allowHooks...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
 	// Each time after one more chunk, or at the end.
 	for n := 1; n <= 3; n++ {
-		eventually(t, "one more chunk is finished", func() bool {
+		rig.Eventually(t, "one more chunk is finished", func() bool {
 			now := p.read(created.ID)
 			return len(finished(now)) >= n || now.Status.Terminal()
 		})
 		p.restart()
 	}
 	p.await(created.ID, job.Completed)
-	receiver.expect(created.ID, job.Transcoding, job.Completed)
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p", "360p"))
+	receiver.Expect(created.ID, job.Transcoding, job.Completed)
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p", "360p"))
 }
 
 func TestACopyOfARunningPeersDataFolderGoesOn(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
-	eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
+	rig.Eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
 	// What a power cut leaves: what was on the disk at that moment.
 	copied := filepath.Join(t.TempDir(), "data")
 	if err := os.CopyFS(copied, os.DirFS(p.data)); err != nil {
 		t.Fatal(err)
 	}
 	p.kill()
-	door.open()
+	door.Open()
 	p.data = copied
 	p.start()
 	completed := p.await(created.ID, job.Completed)
@@ -206,24 +207,24 @@ func TestACopyOfARunningPeersDataFolderGoesOn(t *testing.T) {
 			t.Errorf("%s was finished before the power cut, and done again: %s", k.ID, text(k.Attempts))
 		}
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }
 
 func TestASegmentThatSomebodyOverwroteIsMadeAgainBeforeItIsPublished(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
-	eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
+	rig.Eventually(t, "all chunks but the last are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
 	for _, name := range []string{"00002.m4s", "00006.m4s"} { // of the first chunk and the second
 		if err := os.WriteFile(filepath.Join(p.outputs, "out", "240p", name), []byte("a zombie was here"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	door.open()
+	door.Open()
 	completed := p.await(created.ID, job.Completed)
 	for _, id := range []job.TaskID{"encode-00000", "encode-00001"} {
 		if k := task(t, completed, id); len(k.Attempts) != 2 || k.Failures != 0 {
@@ -233,5 +234,5 @@ func TestASegmentThatSomebodyOverwroteIsMadeAgainBeforeItIsPublished(t *testing.
 	if k := task(t, completed, "encode-00002"); len(k.Attempts) != 1 {
 		t.Errorf("%s was good and is done again: %s", k.ID, text(k.Attempts))
 	}
-	checkLadder(t, filepath.Join(p.outputs, "out"), numberedLadder(longSeconds, "240p"))
+	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
 }

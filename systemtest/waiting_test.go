@@ -11,6 +11,7 @@ import (
 
 	"millrace/api/client"
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // waiter is a `millrace submit --wait` under way.
@@ -38,12 +39,12 @@ func (p *peer) submitAndWait(source string) (*waiter, job.ID) {
 	args := append([]string{"submit"}, p.remote()...)
 	args = append(args, "--input", source, "--output", p.output("out"), "--resolutions", "240p", "--wait")
 	w := &waiter{}
-	w.command = exec.CommandContext(p.t.Context(), binary, args...)
+	w.command = exec.CommandContext(p.t.Context(), rig.Binary(), args...)
 	w.command.Stdout, w.command.Stderr = w, w
 	if err := w.command.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	eventually(p.t, "submit --wait shows that the job runs", func() bool { return strings.Contains(w.says(), "Transcoding") })
+	rig.Eventually(p.t, "submit --wait shows that the job runs", func() bool { return strings.Contains(w.says(), "Transcoding") })
 	for found, err := range p.api.Jobs(p.t.Context(), client.JobFilter{}) {
 		if err != nil {
 			p.t.Fatal(err)
@@ -65,28 +66,28 @@ func (w *waiter) ends(t *testing.T, want int, says string) {
 
 func TestASubmitThatIsInterruptedLeavesItsJobRunning(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(anyEncode)
-	waiting, id := p.submitAndWait(p.put(numbered(t, 4), "clip.mp4"))
-	door.reached()
+	door := ffmpeg.Hold(rig.AnyEncode)
+	waiting, id := p.submitAndWait(p.put(rig.Numbered(t, 4), "clip.mp4"))
+	door.Reached()
 	if err := waiting.command.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	waiting.ends(t, 130, "goes on")
-	door.open()
+	door.Open()
 	p.await(id, job.Completed)
 }
 
 func TestASubmitWhoseJobIsCancelledEndsWithItsOwnExitCode(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(anyEncode)
-	waiting, id := p.submitAndWait(p.put(numbered(t, 4), "clip.mp4"))
-	door.reached()
+	door := ffmpeg.Hold(rig.AnyEncode)
+	waiting, id := p.submitAndWait(p.put(rig.Numbered(t, 4), "clip.mp4"))
+	door.Reached()
 	if code, out, complaints := p.cli(append([]string{"cancel", string(id)}, p.remote()...)...); code != 0 {
 		t.Errorf("cancel ended with %d:\n%s%s", code, out, complaints)
 	}
@@ -95,14 +96,14 @@ func TestASubmitWhoseJobIsCancelledEndsWithItsOwnExitCode(t *testing.T) {
 
 func TestASubmitThatWaitsFindsThePeerAgainAfterItsRestart(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, ffmpeg.flags()...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.hold(anyEncode)
-	waiting, id := p.submitAndWait(p.put(numbered(t, 4), "clip.mp4"))
-	door.reached()
+	door := ffmpeg.Hold(rig.AnyEncode)
+	waiting, id := p.submitAndWait(p.put(rig.Numbered(t, 4), "clip.mp4"))
+	door.Reached()
 	p.kill()
-	door.open()
+	door.Open()
 	p.start()
 	waiting.ends(t, 0, "completed")
 	p.await(id, job.Completed)
@@ -110,29 +111,29 @@ func TestASubmitThatWaitsFindsThePeerAgainAfterItsRestart(t *testing.T) {
 
 func TestAPeerThatWasFrozenForLongerThanItsLeaseCompletesItsJob(t *testing.T) {
 	t.Parallel()
-	ffmpeg := newStandIn(t)
-	p := newPeer(t, append(ffmpeg.flags(), allowHooks...)...)
+	ffmpeg := rig.NewStandIn(t)
+	p := newPeer(t, append(ffmpeg.Flags(), allowHooks...)...)
 	p.start()
-	receiver := newHook(t)
-	receiver.subscribe(p)
-	door := ffmpeg.hold(encodeFrom(lastChunkStart))
-	created := p.submit(request(p, p.put(numbered(t, longSeconds), "clip.mp4"), "240p"))
-	door.reached()
+	receiver := rig.NewHook(t, "127.0.0.1:0")
+	receiver.Subscribe(p.api)
+	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
+	door.Reached()
 	before := p.read(created.ID)
 	if err := p.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	pass(t, longerThanLease)
+	rig.Pass(t, longerThanLease)
 	if err := p.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	door.open()
+	door.Open()
 	completed := p.await(created.ID, job.Completed)
 	for _, id := range finished(before) {
 		if attempts := task(t, completed, id).Attempts; len(attempts) != 1 {
 			t.Errorf("%s was finished before, and done again: %s", id, text(attempts))
 		}
 	}
-	receiver.expect(created.ID, job.Transcoding, job.Completed)
-	checkLadder(t, p.outputs+"/out", numberedLadder(longSeconds, "240p"))
+	receiver.Expect(created.ID, job.Transcoding, job.Completed)
+	rig.CheckLadder(t, p.outputs+"/out", rig.NumberedLadder(longSeconds, "240p"))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millrace/job"
+	"millrace/systemtest/rig"
 )
 
 // web is a server of one source, that can change its mind.
@@ -93,7 +94,7 @@ func contentOf(t *testing.T, file string) []byte {
 
 func TestAWebSourceIsReadWhateverItsServerCanDo(t *testing.T) {
 	t.Parallel()
-	content := contentOf(t, numbered(t, 10))
+	content := contentOf(t, rig.Numbered(t, 10))
 	p := newPeer(t, allowLoopback...)
 	p.start()
 	cases := map[string]http.HandlerFunc{
@@ -111,7 +112,7 @@ func TestAWebSourceIsReadWhateverItsServerCanDo(t *testing.T) {
 	}
 	for name, id := range ids {
 		completed := p.await(id, job.Completed)
-		checkLadder(t, filepath.Join(p.outputs, name), numberedLadder(10, "240p"))
+		rig.CheckLadder(t, filepath.Join(p.outputs, name), rig.NumberedLadder(10, "240p"))
 		if bytes.Contains([]byte(text(completed)), []byte("sesame")) {
 			t.Errorf("%s shows the token in its URL: %s", name, completed.InputURL)
 		}
@@ -119,8 +120,8 @@ func TestAWebSourceIsReadWhateverItsServerCanDo(t *testing.T) {
 }
 
 func TestASourceThatTurnsAgainstUsInMidJobEndsItInANamedError(t *testing.T) {
-	content := contentOf(t, numbered(t, longSeconds))
-	other := contentOf(t, numbered(t, longSeconds-1))
+	content := contentOf(t, rig.Numbered(t, longSeconds))
+	other := contentOf(t, rig.Numbered(t, longSeconds-1))
 	for _, test := range []struct {
 		name string
 		then http.HandlerFunc
@@ -132,18 +133,18 @@ func TestASourceThatTurnsAgainstUsInMidJobEndsItInANamedError(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ffmpeg := newStandIn(t)
-			p := newPeer(t, append(ffmpeg.flags(), allowLoopback...)...)
+			ffmpeg := rig.NewStandIn(t)
+			p := newPeer(t, append(ffmpeg.Flags(), allowLoopback...)...)
 			p.start()
 			source := newWeb(t, withRanges(content, "one"))
 			// Two chunks have the source open, the others are yet to open it.
-			door := ffmpeg.hold(anyEncode)
+			door := ffmpeg.Hold(rig.AnyEncode)
 			created := p.submit(request(p, source.URL+"/clip.mp4", "240p"))
-			door.reached()
+			door.Reached()
 			source.now(test.then)
-			door.open()
+			door.Open()
 			p.awaitFailure(created.ID, test.code)
-			if files := filesIn(t, filepath.Join(p.outputs, "out")); files["video.m3u8"] != 0 {
+			if files := rig.FilesIn(t, filepath.Join(p.outputs, "out")); files["video.m3u8"] != 0 {
 				t.Error("a failed job has published a master")
 			}
 		})

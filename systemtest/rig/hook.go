@@ -1,4 +1,4 @@
-package systemtest
+package rig
 
 import (
 	"encoding/json"
@@ -9,12 +9,13 @@ import (
 	"sync"
 	"testing"
 
+	"millrace/api/client"
 	"millrace/job"
 )
 
-// hook is a receiver of webhooks. Deliveries come at least once, so it
+// Hook is a receiver of webhooks. Deliveries come at least once, so it
 // remembers each event by its id, in the order in which they first came.
-type hook struct {
+type Hook struct {
 	t      testing.TB
 	server *httptest.Server
 
@@ -28,27 +29,26 @@ type hookEvent struct {
 	job job.View
 }
 
-// allowHooks lets a peer deliver to receivers of this machine.
-var allowHooks = []string{"--allow-webhook-network", "127.0.0.0/8"}
+// HookSecret is the token that comes with each delivery.
+const HookSecret = "a secret of the test"
 
-const hookSecret = "a secret of the test"
-
-func newHook(t testing.TB) *hook {
-	h := &hook{t: t, seen: make(map[string]string)}
-	h.server = httptest.NewServer(http.HandlerFunc(h.take))
-	t.Cleanup(h.server.Close)
+// NewHook listens at address (host:port, port 0 for a free one) until the test ends.
+func NewHook(t testing.TB, address string) *Hook {
+	t.Helper()
+	h := &Hook{t: t, seen: make(map[string]string)}
+	h.server = Listen(t, address, http.HandlerFunc(h.take))
 	return h
 }
 
-// subscribe adds the receiver to the peer's webhooks.
-func (h *hook) subscribe(p *peer) {
-	p.t.Helper()
-	if _, err := p.api.CreateWebhook(p.t.Context(), h.server.URL, hookSecret); err != nil {
-		p.t.Fatal(err)
+// Subscribe adds the receiver to an organisation's webhooks.
+func (h *Hook) Subscribe(api *client.Client) {
+	h.t.Helper()
+	if _, err := api.CreateWebhook(h.t.Context(), h.server.URL, HookSecret); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
-func (h *hook) take(w http.ResponseWriter, r *http.Request) {
+func (h *Hook) take(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -59,7 +59,7 @@ func (h *hook) take(w http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal(body, &event.job); err != nil {
 		h.t.Errorf("the webhook's body is no job: %v: %s", err, body)
 	}
-	if id == "" || r.Header.Get("webhook-signature") == "" || r.Header.Get("webhook-timestamp") == "" || r.Header.Get("x-streams-token") != hookSecret {
+	if id == "" || r.Header.Get("webhook-signature") == "" || r.Header.Get("webhook-timestamp") == "" || r.Header.Get("x-streams-token") != HookSecret {
 		h.t.Errorf("a header is missing or wrong: %v", r.Header)
 	}
 	h.mu.Lock()
@@ -74,8 +74,8 @@ func (h *hook) take(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// statuses are what the receiver was told of a job, in order.
-func (h *hook) statuses(id job.ID) []job.Status {
+// Statuses are what the receiver was told of a job, in order.
+func (h *Hook) Statuses(id job.ID) []job.Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var told []job.Status
@@ -87,14 +87,14 @@ func (h *hook) statuses(id job.ID) []job.Status {
 	return told
 }
 
-// expect waits until the receiver was told exactly this of a job.
-func (h *hook) expect(id job.ID, want ...job.Status) {
+// Expect waits until the receiver was told exactly this of a job.
+func (h *Hook) Expect(id job.ID, want ...job.Status) {
 	h.t.Helper()
-	eventually(h.t, "the last status of job "+string(id)+" is delivered", func() bool {
-		told := h.statuses(id)
+	Eventually(h.t, "the last status of job "+string(id)+" is delivered", func() bool {
+		told := h.Statuses(id)
 		return len(told) > 0 && told[len(told)-1] == want[len(want)-1]
 	})
-	if told := h.statuses(id); !slices.Equal(told, want) {
+	if told := h.Statuses(id); !slices.Equal(told, want) {
 		h.t.Errorf("the webhook was told %v of job %s, want %v, each once", told, id, want)
 	}
 }

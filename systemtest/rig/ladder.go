@@ -1,4 +1,4 @@
-package systemtest
+package rig
 
 import (
 	"encoding/json"
@@ -15,52 +15,52 @@ import (
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 )
 
-// ladder is what must lie in an output folder.
-type ladder struct {
-	rungs  map[string]string // name to "width x height"
-	frames int
-	silent bool // no sound
-	// foreign clips don't show numbers.
-	foreign bool
+// Ladder is what must lie in an output folder.
+type Ladder struct {
+	Rungs  map[string]string // name to "width x height"
+	Frames int
+	Silent bool // no sound
+	// Foreign clips don't show numbers.
+	Foreign bool
 }
 
-// numberedLadder is what a numbered clip of so many seconds must become.
-func numberedLadder(seconds int, resolutions ...string) ladder {
+// NumberedLadder is what a numbered clip of so many seconds must become.
+func NumberedLadder(seconds int, resolutions ...string) Ladder {
 	sizes := map[string]string{"240p": "426x240", "360p": "640x360"}
-	l := ladder{rungs: make(map[string]string), frames: seconds * clipRate}
+	l := Ladder{Rungs: make(map[string]string), Frames: seconds * ClipRate}
 	for _, resolution := range resolutions {
-		l.rungs[resolution] = sizes[resolution]
+		l.Rungs[resolution] = sizes[resolution]
 	}
 	return l
 }
 
-// checkLadder reads all of an output: masters, playlists and every frame.
-func checkLadder(t testing.TB, dir string, want ladder) {
+// CheckLadder reads all of an output: masters, playlists and every frame.
+func CheckLadder(t testing.TB, dir string, want Ladder) {
 	t.Helper()
 	sizes := make(map[string]string)
-	for _, variant := range masterOf(t, dir).Variants {
+	for _, variant := range MasterOf(t, dir).Variants {
 		name := filepath.Dir(variant.URI)
 		sizes[name] = variant.Resolution
 		checkRung(t, filepath.Join(dir, name), want)
 	}
-	if fmt.Sprint(sizes) != fmt.Sprint(want.rungs) {
-		t.Errorf("the master playlist has the rungs %v, want %v", sizes, want.rungs)
+	if fmt.Sprint(sizes) != fmt.Sprint(want.Rungs) {
+		t.Errorf("the master playlist has the rungs %v, want %v", sizes, want.Rungs)
 	}
 	checkManifest(t, dir, want)
 	_, err := os.Stat(filepath.Join(dir, "audio", "index.m3u8"))
-	if silent := err != nil; silent != want.silent {
-		t.Errorf("sound is missing: %v, want %v", silent, want.silent)
+	if silent := err != nil; silent != want.Silent {
+		t.Errorf("sound is missing: %v, want %v", silent, want.Silent)
 	}
-	if !want.silent {
-		probed := probe(t, joined(t, filepath.Join(dir, "audio")))
-		if got, length := probed.seconds(), float64(want.frames)/clipRate; !want.foreign && math.Abs(got-length) > 2.0/clipRate {
+	if !want.Silent {
+		probed := Probe(t, Joined(t, filepath.Join(dir, "audio")))
+		if got, length := probed.Seconds(), float64(want.Frames)/ClipRate; !want.Foreign && math.Abs(got-length) > 2.0/ClipRate {
 			t.Errorf("the sound lasts %.3f s, want %.3f", got, length)
 		}
 	}
 }
 
-// masterOf parses the master playlist.
-func masterOf(t testing.TB, dir string) *m3u8.MasterPlaylist {
+// MasterOf parses the master playlist.
+func MasterOf(t testing.TB, dir string) *m3u8.MasterPlaylist {
 	t.Helper()
 	file, err := os.Open(filepath.Join(dir, "video.m3u8"))
 	if err != nil {
@@ -74,7 +74,7 @@ func masterOf(t testing.TB, dir string) *m3u8.MasterPlaylist {
 	return list.(*m3u8.MasterPlaylist)
 }
 
-func checkManifest(t testing.TB, dir string, want ladder) {
+func checkManifest(t testing.TB, dir string, want Ladder) {
 	t.Helper()
 	manifest, err := mpd.ReadFromFile(filepath.Join(dir, "video.mpd"))
 	if err != nil {
@@ -88,17 +88,17 @@ func checkManifest(t testing.TB, dir string, want ladder) {
 			}
 		}
 	}
-	if fmt.Sprint(sizes) != fmt.Sprint(want.rungs) {
-		t.Errorf("the manifest has the rungs %v, want %v", sizes, want.rungs)
+	if fmt.Sprint(sizes) != fmt.Sprint(want.Rungs) {
+		t.Errorf("the manifest has the rungs %v, want %v", sizes, want.Rungs)
 	}
 }
 
-func checkRung(t testing.TB, dir string, want ladder) {
+func checkRung(t testing.TB, dir string, want Ladder) {
 	t.Helper()
-	file := joined(t, dir)
-	probed := probe(t, file)
-	if len(probed.Packets) != want.frames {
-		t.Errorf("%s has %d frames, want %d", filepath.Base(dir), len(probed.Packets), want.frames)
+	file := Joined(t, dir)
+	probed := Probe(t, file)
+	if len(probed.Packets) != want.Frames {
+		t.Errorf("%s has %d frames, want %d", filepath.Base(dir), len(probed.Packets), want.Frames)
 	}
 	for i, packet := range probed.Packets {
 		if i > 0 && packet.DTS-probed.Packets[i-1].DTS != packet.Duration {
@@ -106,31 +106,31 @@ func checkRung(t testing.TB, dir string, want ladder) {
 			break
 		}
 	}
-	if first := slices.MinFunc(probed.Packets, func(a, b packet) int { return int(a.PTS - b.PTS) }); first.PTS != 0 {
+	if first := slices.MinFunc(probed.Packets, func(a, b Packet) int { return int(a.PTS - b.PTS) }); first.PTS != 0 {
 		t.Errorf("%s: the first picture is shown at %d, want 0", filepath.Base(dir), first.PTS)
 	}
-	if want.foreign {
+	if want.Foreign {
 		return
 	}
-	numbers := frameNumbers(t, file)
+	numbers := FrameNumbers(t, file)
 	for i, number := range numbers {
 		if i != number {
 			t.Errorf("%s: picture %d shows frame %d of the source", filepath.Base(dir), i, number)
 			return
 		}
 	}
-	if len(numbers) != want.frames {
-		t.Errorf("%s decodes to %d pictures, want %d", filepath.Base(dir), len(numbers), want.frames)
+	if len(numbers) != want.Frames {
+		t.Errorf("%s decodes to %d pictures, want %d", filepath.Base(dir), len(numbers), want.Frames)
 	}
 }
 
-// frameNumbers decodes a file and reads the numbers that its pictures show.
-func frameNumbers(t testing.TB, file string) []int {
+// FrameNumbers decodes a file and reads the numbers that its pictures show.
+func FrameNumbers(t testing.TB, file string) []int {
 	t.Helper()
-	raw := runTool(t, "ffmpeg", "-nostdin", "-v", "error", "-i", file, "-map", "0:v:0", "-fps_mode", "passthrough",
-		"-vf", fmt.Sprintf("scale=%d:1:flags=area,format=gray", bits), "-f", "rawvideo", "-")
+	raw := RunTool(t, "ffmpeg", "-nostdin", "-v", "error", "-i", file, "-map", "0:v:0", "-fps_mode", "passthrough",
+		"-vf", fmt.Sprintf("scale=%d:1:flags=area,format=gray", Bits), "-f", "rawvideo", "-")
 	var numbers []int
-	for picture := range slices.Chunk(raw, bits) {
+	for picture := range slices.Chunk(raw, Bits) {
 		number := 0
 		for bit, luma := range picture {
 			if luma > 127 {
@@ -142,15 +142,16 @@ func frameNumbers(t testing.TB, file string) []int {
 	return numbers
 }
 
-type packet struct {
+// Packet is one frame or piece of sound, in ticks of its stream.
+type Packet struct {
 	PTS      int64 `json:"pts"`
 	DTS      int64 `json:"dts"`
 	Duration int64 `json:"duration"`
 }
 
-// probed is what ffprobe says of a file with one stream.
-type probed struct {
-	Packets []packet `json:"packets"`
+// Probed is what ffprobe says of a file with one stream.
+type Probed struct {
+	Packets []Packet `json:"packets"`
 	Streams []struct {
 		TimeBase  string `json:"time_base"`
 		CodecType string `json:"codec_type"`
@@ -159,10 +160,11 @@ type probed struct {
 	} `json:"streams"`
 }
 
-func probe(t testing.TB, file string) probed {
+// Probe reads a file with one stream packet by packet.
+func Probe(t testing.TB, file string) Probed {
 	t.Helper()
-	var found probed
-	text := runTool(t, "ffprobe", "-v", "error", "-show_packets", "-show_streams", "-of", "json", file)
+	var found Probed
+	text := RunTool(t, "ffprobe", "-v", "error", "-show_packets", "-show_streams", "-of", "json", file)
 	if err := json.Unmarshal(text, &found); err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +174,8 @@ func probe(t testing.TB, file string) probed {
 	return found
 }
 
-// seconds is how long the packets of the only stream last.
-func (p probed) seconds() float64 {
+// Seconds is how long the packets of the only stream last.
+func (p Probed) Seconds() float64 {
 	var ticks int64
 	for _, packet := range p.Packets {
 		ticks += packet.Duration
@@ -185,8 +187,8 @@ func (p probed) seconds() float64 {
 
 var mapURI = regexp.MustCompile(`#EXT-X-MAP:URI="([^"]+)"`)
 
-// segmentsOf names the files of a media playlist, the init segment first.
-func segmentsOf(t testing.TB, playlist string) []string {
+// SegmentsOf names the files of a media playlist, the init segment first.
+func SegmentsOf(t testing.TB, playlist string) []string {
 	t.Helper()
 	text, err := os.ReadFile(playlist)
 	if err != nil {
@@ -205,11 +207,11 @@ func segmentsOf(t testing.TB, playlist string) []string {
 	return names
 }
 
-// joined is a file with all segments of a rung or of the sound.
-func joined(t testing.TB, dir string) string {
+// Joined is a file with all segments of a rung or of the sound.
+func Joined(t testing.TB, dir string) string {
 	t.Helper()
 	var all []byte
-	for _, name := range segmentsOf(t, filepath.Join(dir, "index.m3u8")) {
+	for _, name := range SegmentsOf(t, filepath.Join(dir, "index.m3u8")) {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -223,8 +225,8 @@ func joined(t testing.TB, dir string) string {
 	return file
 }
 
-// filesIn lists the files below a folder with their modification times.
-func filesIn(t testing.TB, dir string) map[string]int64 {
+// FilesIn lists the files below a folder with their modification times.
+func FilesIn(t testing.TB, dir string) map[string]int64 {
 	t.Helper()
 	found := make(map[string]int64)
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {

@@ -1,32 +1,32 @@
-package systemtest
+package rig
 
 import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
-// process is a process of this machine as /proc shows it.
-type process struct {
-	pid     int
-	parent  int
-	command string // with blanks between the arguments
-	dir     string // its working directory
+// Process is a process of this machine as /proc shows it.
+type Process struct {
+	PID     int
+	Parent  int
+	Command string // with blanks between the arguments
+	Dir     string // its working directory
 }
 
-// processes lists the processes that can be looked at. Zombies are left out:
+// Processes lists the processes that can be looked at. Zombies are left out:
 // nothing of them runs.
-func processes(t testing.TB) []process {
+func Processes(t testing.TB) []Process {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []process
+	var found []Process
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
@@ -45,16 +45,16 @@ func processes(t testing.TB) []process {
 			continue
 		}
 		parent, _ := strconv.Atoi(string(fields[1]))
-		found = append(found, process{
-			pid: pid, parent: parent, dir: dir,
-			command: strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")),
+		found = append(found, Process{
+			PID: pid, Parent: parent, Dir: dir,
+			Command: strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")),
 		})
 	}
 	return found
 }
 
-// residentBytes is how much memory a process has in RAM.
-func residentBytes(t testing.TB, pid int) int64 {
+// ResidentBytes is how much memory a process has in RAM.
+func ResidentBytes(t testing.TB, pid int) int64 {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	if err != nil {
@@ -68,15 +68,21 @@ func residentBytes(t testing.TB, pid int) int64 {
 	return kilobytes << 10
 }
 
-// killProcess kills a process by SIGKILL.
-func killProcess(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
-
-// openFiles counts the files and connections that a process has open.
-func openFiles(t testing.TB, pid int) int {
+// OpenFiles counts the files and connections that a process has open.
+func OpenFiles(t testing.TB, pid int) int {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// ProcessesIn lists those that work in a folder or below it, also when it was
+// removed under them.
+func ProcessesIn(t testing.TB, dir string) []Process {
+	t.Helper()
+	return slices.DeleteFunc(Processes(t), func(found Process) bool {
+		return found.Dir != dir && !strings.HasPrefix(found.Dir, dir+"/") && !strings.HasPrefix(found.Dir, dir+" (deleted)")
+	})
 }

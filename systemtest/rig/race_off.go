@@ -1,0 +1,6 @@
+//go:build !race
+
+package rig
+
+// RaceDetector says whether the tests, and so the program, are built with it.
+const RaceDetector = false

@@ -1,0 +1,43 @@
+package rig
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for anything that must happen: far more
+// than it takes on a slow machine that does other things as well.
+const Patience = 2 * time.Minute
+
+// lookEvery is how often a condition is looked at.
+const lookEvery = 20 * time.Millisecond
+
+// Eventually waits until condition holds, and fails the test with what when it
+// doesn't come to that.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for !condition() {
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			t.Fatalf("it never came to this: %s", what)
+		case <-t.Context().Done():
+			t.Fatalf("the test ended before this: %s", what)
+		}
+	}
+}
+
+// Pass lets time pass, where time itself is the fault that is tested.
+func Pass(t testing.TB, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}
