@@ -14,7 +14,7 @@ var rank = map[cluster.Role]int{cluster.RoleRead: 1, cluster.RoleSubmit: 2, clus
 // the path's organisation, and leaves the view that it was found in for the
 // endpoint. Where the organisation is another's it says what it says of
 // anything that doesn't exist.
-func (s *Server) authenticate(c *call, role cluster.Role) error {
+func (s *Server) authenticate(c *call, route route, role cluster.Role) error {
 	if role == "" {
 		return nil
 	}
@@ -22,15 +22,15 @@ func (s *Server) authenticate(c *call, role cluster.Role) error {
 	if err != nil {
 		return err
 	}
-	if c.view, err = s.viewFor(c.r); err != nil {
+	key, err := s.findKey(c, route, HashKey(text))
+	if err != nil {
 		return err
-	}
-	key, known := c.view.KeyByHash(HashKey(text))
-	if !known {
-		return unauthenticated("Invalid token.")
 	}
 	if org := c.part("org"); org != "" && org != key.Org {
 		return notFound()
+	}
+	if route.cluster && key.Org != s.config.Operator {
+		return newProblem("forbidden", "The cluster is managed with keys of the organisation %s.", quote(s.config.Operator))
 	}
 	if rank[key.Role] < rank[role] {
 		return newProblem("forbidden", "This needs a key with the role %s; this key has the role %s.", role, key.Role)
@@ -39,17 +39,47 @@ func (s *Server) authenticate(c *call, role cluster.Role) error {
 	return nil
 }
 
-// viewFor takes the view that the request is answered from.
-func (s *Server) viewFor(r *http.Request) (cluster.View, error) {
+// findKey takes the view that the request is answered from and finds its key
+// there. Where the route is local, what this peer has in its own state is
+// enough, so that it answers without a leader; only a key that isn't there, and
+// may have been made a moment ago, is looked for in the agreed state.
+func (s *Server) findKey(c *call, route route, hash []byte) (*cluster.Key, error) {
+	strong, err := wantsStrong(c.r)
+	if err != nil {
+		return nil, err
+	}
+	if route.local || !strong {
+		c.view = s.config.State.Stale()
+		key, known := c.view.KeyByHash(hash)
+		if known {
+			return key, nil
+		}
+		if !strong {
+			return nil, unauthenticated("Invalid token.")
+		}
+	}
+	if c.view, err = s.config.State.View(c.r.Context()); err != nil {
+		return nil, err
+	}
+	key, known := c.view.KeyByHash(hash)
+	if !known {
+		return nil, unauthenticated("Invalid token.")
+	}
+	return key, nil
+}
+
+// wantsStrong says whether the request is to see everything that was
+// acknowledged before it, or only what this peer has.
+func wantsStrong(r *http.Request) (bool, error) {
 	switch consistency := r.URL.Query().Get("consistency"); consistency {
 	case "", "strong":
-		return s.config.State.View(r.Context())
+		return true, nil
 	case "stale":
-		return s.config.State.Stale(), nil
+		return false, nil
 	default:
 		wrong := fieldErrors{}
 		wrong.add("consistency", "%s is not a valid choice; use one of strong, stale.", quote(consistency))
-		return nil, wrong.problem()
+		return false, wrong.problem()
 	}
 }
 

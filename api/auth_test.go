@@ -91,7 +91,14 @@ func TestEachRoleMayDoItsOwnAndWhatTheLowerOnesMay(t *testing.T) {
 		{"POST", "/api/v1/default/webhooks/", "{}", cluster.RoleAdmin},
 		{"PUT", "/api/v1/default/webhooks/x/", "{}", cluster.RoleAdmin},
 		{"DELETE", "/api/v1/default/webhooks/x/", "", cluster.RoleAdmin},
-		{"GET", "/api/v1/cluster/", "", cluster.RoleAdmin},
+		{"GET", "/api/v1/cluster/", "", cluster.RoleRead},
+		{"GET", "/api/v1/cluster/nodes/", "", cluster.RoleRead},
+		{"GET", "/api/v1/cluster/nodes/x/", "", cluster.RoleRead},
+		{"DELETE", "/api/v1/cluster/nodes/x/", "", cluster.RoleAdmin},
+		{"POST", "/api/v1/cluster/nodes/x/drain/", "", cluster.RoleAdmin},
+		{"POST", "/api/v1/cluster/nodes/x/resume/", "", cluster.RoleAdmin},
+		{"POST", "/api/v1/cluster/nodes/x/probe/", "", cluster.RoleAdmin},
+		{"GET", "/api/v1/cluster/backup/", "", cluster.RoleAdmin},
 	} {
 		for role := range rank {
 			got := f.do("default/"+string(role), c.method, c.path, c.body)

@@ -51,10 +51,26 @@ type Locations interface {
 	CheckOutput(storage.Location) error
 }
 
-// ClusterInfo knows who is in the cluster.
+// ClusterInfo tells how this peer sees the cluster. It must not block: it is
+// asked most when little else works.
 type ClusterInfo interface {
-	// ClusterStatus must not block.
 	ClusterStatus() ClusterStatus
+	// Nodes lists every machine that raft's configuration or the gossip names,
+	// by ID. Of each Node the API itself fills in what the state holds:
+	// Draining and Attempts.
+	Nodes() []Node
+}
+
+// ClusterControl changes the cluster. Its methods may be called from any
+// goroutine and end with ctx.
+type ClusterControl interface {
+	// Probe has a node measure its devices again and doesn't wait for the result.
+	Probe(ctx context.Context, node string) error
+	// Remove takes a peer out of the cluster for good; cluster.ErrNotFound for
+	// one that holds no log.
+	Remove(ctx context.Context, node string) error
+	// Backup writes the whole state. What was written before an error is no backup.
+	Backup(ctx context.Context, to io.Writer) error
 }
 
 // Config is what a Server is made of. State and Sealer are needed; every other
@@ -65,6 +81,10 @@ type Config struct {
 	Progress  ProgressSource // default: nothing is known
 	Locations Locations      // default: every location that parses
 	Cluster   ClusterInfo    // default: /api/v1/cluster/ says that nothing is known
+	Control   ClusterControl // default: refuses everything
+	// Operator is the organisation whose keys may see and manage the cluster;
+	// default "default", which a cluster's first start makes.
+	Operator string
 	// Ready says why jobs aren't taken now, nil when they are; it is asked by
 	// /readyz besides the state. Default: always ready.
 	Ready func(context.Context) error
@@ -109,6 +129,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Locations == nil {
 		c.Locations = anywhere{}
 	}
+	if c.Cluster == nil {
+		c.Cluster = unknownCluster{}
+	}
+	if c.Control == nil {
+		c.Control = unknownCluster{}
+	}
+	setDefault(&c.Operator, "default")
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
 	}
@@ -148,6 +175,16 @@ type anywhere struct{}
 
 func (anywhere) CheckInput(storage.Location) error  { return nil }
 func (anywhere) CheckOutput(storage.Location) error { return nil }
+
+type unknownCluster struct{}
+
+var errNoControl = errors.New("this API was made without a way to the cluster's peers")
+
+func (unknownCluster) ClusterStatus() ClusterStatus            { return ClusterStatus{} }
+func (unknownCluster) Nodes() []Node                           { return nil }
+func (unknownCluster) Probe(context.Context, string) error     { return errNoControl }
+func (unknownCluster) Remove(context.Context, string) error    { return errNoControl }
+func (unknownCluster) Backup(context.Context, io.Writer) error { return errNoControl }
 
 // The contexts that secrets are sealed in; whoever opens them needs the same.
 const (

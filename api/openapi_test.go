@@ -131,7 +131,7 @@ func TestChecksAgreeWithAnotherValidator(t *testing.T) {
 // TestAnswersAreAsDocumented validates real answers of each kind against the
 // document.
 func TestAnswersAreAsDocumented(t *testing.T) {
-	f := newFixture(t, func(c *Config) { c.Cluster = aloneInCluster{} })
+	f := newFixture(t, func(c *Config) { c.Cluster, c.Control = rackOfThree(), rackOfThree() })
 	document := loadDocument(t)
 	created := f.create("documented")
 	f.fail(created.ID)
@@ -154,6 +154,15 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/api/v1/{org}/webhooks/{id}/deliveries/", "/api/v1/default/webhooks/" + webhook + "/deliveries/", ""},
 		{"POST", "/api/v1/{org}/webhooks/{id}/deliveries/{event}/redeliver/", "/api/v1/default/webhooks/" + webhook + "/deliveries/" + event + "/redeliver/", ""},
 		{"GET", "/api/v1/cluster/", "/api/v1/cluster/", ""},
+		{"GET", "/api/v1/cluster/nodes/", "/api/v1/cluster/nodes/", ""},
+		{"GET", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/a/", ""},
+		{"GET", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/nobody/", ""},
+		{"POST", "/api/v1/cluster/nodes/{node}/drain/", "/api/v1/cluster/nodes/b/drain/", ""},
+		{"POST", "/api/v1/cluster/nodes/{node}/resume/", "/api/v1/cluster/nodes/b/resume/", "{}"},
+		{"POST", "/api/v1/cluster/nodes/{node}/probe/", "/api/v1/cluster/nodes/b/probe/", ""},
+		{"POST", "/api/v1/cluster/nodes/{node}/probe/", "/api/v1/cluster/nodes/c/probe/", ""},
+		{"DELETE", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/b/", ""},
+		{"DELETE", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/c/", ""},
 		{"GET", "/healthz", "/healthz", ""},
 		{"GET", "/readyz", "/readyz", ""},
 	} {
@@ -172,13 +181,6 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			t.Errorf("%s %s: %v", c.method, c.path, err)
 		}
 	}
-}
-
-type aloneInCluster struct{}
-
-func (aloneInCluster) ClusterStatus() ClusterStatus {
-	member := Member{ID: "a", Address: "127.0.0.1:7947"}
-	return ClusterStatus{Leader: &member, Term: 2, Voters: []Voter{{Member: member, Healthy: true}}, Healthy: true}
 }
 
 func TestServicePagesNeedNoKey(t *testing.T) {

@@ -159,6 +159,10 @@ func (s *Server) asProblem(r *http.Request, err error) *problem {
 		return &problem{code: "shutting_down", detail: "This peer is shutting down; ask another.", retryAfter: retryDelay}
 	case errors.Is(err, cluster.ErrHalted):
 		return &problem{code: "peer_halted", retryAfter: retryDelay}
+	case errors.Is(err, cluster.ErrNodeID):
+		return newProblem("invalid_request", "%s.", cluster.ErrNodeID)
+	case errors.Is(err, cluster.ErrUnreachable):
+		return &problem{code: "node_unreachable", detail: "The node can't be reached.", retryAfter: retryDelay}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &problem{code: "timeout", retryAfter: retryDelay,
 			detail: "The cluster did not answer in time; the change may or may not have been made. Look before you send it again, or use an idempotency key."}

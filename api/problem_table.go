@@ -36,6 +36,8 @@ var ProblemTable = []ProblemInfo{
 	{http.StatusConflict, "not_retryable", "Not retryable", "The job is queued, running or completed.", "Retry only jobs that failed or were cancelled."},
 	{http.StatusConflict, "still_stopping", "Still stopping", "The job's last run is still being stopped and its output removed.", "Try again after the seconds in the Retry-After header."},
 	{http.StatusConflict, "too_many_webhooks", "Too many webhooks", "The organisation has as many webhooks as it may.", "Delete one first."},
+	{http.StatusConflict, "node_alive", "Node alive", "The node that is to be removed is up.", "Drain it and stop it first, or add ?force=true."},
+	{http.StatusConflict, "last_voter", "Last voter", "The node that is to be removed is the only one that holds the cluster's state with a vote.", "Let another peer join first and become a voter."},
 	{http.StatusRequestEntityTooLarge, "body_too_large", "Body too large", "The body has more than 1 MiB.", "Send less: client_metadata is the only field that may be long, up to 10 KB."},
 	{http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type", "The body is said to be something else than JSON.", "Send the header “Content-Type: application/json”."},
 	{http.StatusTooManyRequests, "rate_limited", "Too many requests", "The organisation creates jobs, or opens event streams, faster than it may.", "Wait for the seconds in the Retry-After header."},
@@ -44,6 +46,7 @@ var ProblemTable = []ProblemInfo{
 	{http.StatusServiceUnavailable, "shutting_down", "Shutting down", "This peer is being stopped.", "Ask another peer."},
 	{http.StatusServiceUnavailable, "peer_halted", "Peer halted", "This peer met an entry of the cluster's log that it can't apply, and has stopped rather than answer wrongly.", "Ask another peer; the operator finds the reason in this peer's log, most often that it needs a newer version."},
 	{http.StatusServiceUnavailable, "not_ready", "Not ready", "This peer doesn't take jobs yet, or not any more (/readyz).", "See the message; try again later."},
+	{http.StatusServiceUnavailable, "node_unreachable", "Node unreachable", "The node that the request is about can't be reached, or refused it.", "See the message; when the node is up again, try again."},
 	{http.StatusGatewayTimeout, "timeout", "Timed out", "The cluster did not answer in time. The change may or may not have been made.", "Look before you send it again, or use an idempotency key, with which sending it again is safe."},
 }
 

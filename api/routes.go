@@ -21,6 +21,8 @@ type endpoint struct {
 type route struct {
 	path    string // as gorilla/mux and openapi.json write it
 	stream  bool   // its answer ends when the client or the peer goes
+	cluster bool   // only for the operator's organisation
+	local   bool   // answered from what this peer knows itself, with or without a leader
 	methods map[string]endpoint
 }
 
@@ -44,6 +46,8 @@ func (s *Server) routes() []route {
 		read, submit, admin = cluster.RoleRead, cluster.RoleSubmit, cluster.RoleAdmin
 		jobs                = "/api/v1/{org}/transcoding_jobs/"
 		webhooks            = "/api/v1/{org}/webhooks/"
+		clusterPath         = "/api/v1/cluster/"
+		nodes               = clusterPath + "nodes/"
 	)
 	type methods = map[string]endpoint
 	return []route{
@@ -56,7 +60,13 @@ func (s *Server) routes() []route {
 		{path: webhooks + "{id}/", methods: methods{"GET": {read, s.getWebhook}, "PUT": {admin, s.putWebhook}, "DELETE": {admin, s.deleteWebhook}}},
 		{path: webhooks + "{id}/deliveries/", methods: methods{"GET": {read, s.listDeliveries}}},
 		{path: webhooks + "{id}/deliveries/{event}/redeliver/", methods: methods{"POST": {admin, s.redeliver}}},
-		{path: "/api/v1/cluster/", methods: methods{"GET": {admin, s.clusterStatus}}},
+		{path: clusterPath, cluster: true, local: true, methods: methods{"GET": {read, s.clusterStatus}}},
+		{path: clusterPath + "backup/", cluster: true, stream: true, methods: methods{"GET": {admin, s.backup}}},
+		{path: nodes, cluster: true, methods: methods{"GET": {read, s.listNodes}}},
+		{path: nodes + "{node}/", cluster: true, methods: methods{"GET": {read, s.getNode}, "DELETE": {admin, s.removeNode}}},
+		{path: nodes + "{node}/drain/", cluster: true, methods: methods{"POST": {admin, s.drainNode}}},
+		{path: nodes + "{node}/resume/", cluster: true, methods: methods{"POST": {admin, s.resumeNode}}},
+		{path: nodes + "{node}/probe/", cluster: true, methods: methods{"POST": {admin, s.probeNode}}},
 		{path: "/healthz", methods: methods{"GET": {"", s.healthy}}},
 		{path: "/readyz", methods: methods{"GET": {"", s.ready}}},
 		{path: "/metrics", methods: methods{"GET": {"", s.showMetrics}}},
@@ -106,7 +116,7 @@ func (s *Server) handle(route route) http.Handler {
 			r = limited
 		}
 		c := &call{w: w, r: r}
-		err := s.authenticate(c, endpoint.role)
+		err := s.authenticate(c, route, endpoint.role)
 		if err == nil {
 			err = endpoint.serve(c)
 		}

@@ -86,7 +86,11 @@ func (s *schema) checkFields(fields map[string]json.RawMessage, wrong fieldError
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		rules, known := s.Properties[name]
 		if !known {
-			if s.AdditionalProperties != nil && !*s.AdditionalProperties {
+			switch {
+			case s.AdditionalProperties == nil || *s.AdditionalProperties:
+			case len(s.Properties) == 0:
+				wrong.add(name, "There is no such field; this request has none.")
+			default:
 				wrong.add(name, "There is no such field; the fields are %s.", strings.Join(slices.Sorted(maps.Keys(s.Properties)), ", "))
 			}
 			continue

@@ -22,7 +22,7 @@ type Server struct {
 	streams *hub
 	rates   *rateLimiter
 
-	createRules, retryRules, webhookRules *schema
+	createRules, retryRules, webhookRules, emptyRules *schema
 }
 
 // New makes a Server. It starts nothing.
@@ -34,6 +34,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{config: config, log: config.Logger}
 	for name, into := range map[string]**schema{
 		"CreateJob": &s.createRules, "RetryJob": &s.retryRules, "PutWebhook": &s.webhookRules,
+		"Empty": &s.emptyRules,
 	} {
 		if *into, err = loadSchema(openAPI, name); err != nil {
 			return nil, err

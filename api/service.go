@@ -13,37 +13,6 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
-// ClusterStatus is who is in the cluster and whether they agree.
-type ClusterStatus struct {
-	Leader  *Member `json:"leader"` // null while there is none
-	Term    uint64  `json:"term"`
-	Voters  []Voter `json:"voters"`
-	Healthy bool    `json:"healthy"` // there is a leader, and a quorum follows it
-}
-
-// Member is one peer.
-type Member struct {
-	ID      string `json:"id"`
-	Address string `json:"address"` // of its raft port
-}
-
-// Voter is a peer that holds the log.
-type Voter struct {
-	Member
-	Healthy bool `json:"healthy"`
-}
-
-func (s *Server) clusterStatus(c *call) error {
-	status := ClusterStatus{}
-	if s.config.Cluster != nil {
-		status = s.config.Cluster.ClusterStatus()
-	}
-	if status.Voters == nil {
-		status.Voters = []Voter{}
-	}
-	return s.writeJSON(c, http.StatusOK, status)
-}
-
 // healthy says that this process answers; nothing else is looked at, since a
 // supervisor that restarts a peer for want of a quorum makes it worse.
 func (s *Server) healthy(c *call) error {

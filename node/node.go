@@ -83,7 +83,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	server, err := api.New(api.Config{
 		State: p.peer, Sealer: p.peer.Keyring(), Progress: leader,
 		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
-		Cluster:   clusterInfo{p.peer},
+		Cluster:   clusterView{p.peer}, Control: clusterView{p.peer}, Operator: DefaultOrganisation,
 		Ready: func(context.Context) error {
 			switch {
 			case ctx.Err() != nil:
@@ -267,19 +267,4 @@ func emptyFolder(dir string) (string, error) {
 		return "", err
 	}
 	return dir, os.MkdirAll(dir, 0o700)
-}
-
-// clusterInfo shows the peer's view of the cluster in the API.
-type clusterInfo struct{ peer *cluster.Peer }
-
-func (c clusterInfo) ClusterStatus() api.ClusterStatus {
-	status := c.peer.Status()
-	shown := api.ClusterStatus{Term: status.Term, Healthy: status.Leader != "" && status.Halted == ""}
-	if status.Leader != "" {
-		shown.Leader = &api.Member{ID: status.Leader, Address: status.LeaderAddr}
-	}
-	for _, voter := range status.Voters {
-		shown.Voters = append(shown.Voters, api.Voter{Member: api.Member{ID: voter.ID, Address: voter.Address}, Healthy: shown.Healthy})
-	}
-	return shown
 }

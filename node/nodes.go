@@ -1,0 +1,130 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"millrace/api"
+	"millrace/cluster"
+)
+
+// callProbe has a node measure its devices again.
+const callProbe = "node/probe"
+
+// clusterView shows the API the cluster as this peer sees it, and changes it
+// for the API.
+type clusterView struct{ peer *cluster.Peer }
+
+var (
+	_ api.ClusterInfo    = clusterView{}
+	_ api.ClusterControl = clusterView{}
+)
+
+// ClusterStatus implements api.ClusterInfo.
+func (c clusterView) ClusterStatus() api.ClusterStatus { return showStatus(c.peer.Status()) }
+
+func showStatus(status cluster.Status) api.ClusterStatus {
+	shown := api.ClusterStatus{
+		ID: status.Cluster, Term: status.Term,
+		Voters: showVoters(status.Voters), Followers: showVoters(status.Followers),
+		Peer: api.PeerStatus{
+			Member: api.Member{ID: status.ID}, State: status.State,
+			Detached: textOrNull(status.Detached), Halted: textOrNull(status.Halted),
+			LastIndex: status.LastIndex, CommitIndex: status.CommitIndex, AppliedIndex: status.Applied,
+		},
+	}
+	if status.Leader != "" {
+		shown.Leader = &api.Member{ID: status.Leader, Address: status.LeaderHTTPAddr}
+	}
+	if !status.CertificateExpires.IsZero() {
+		shown.Peer.CertificateExpires = &status.CertificateExpires
+	}
+	for _, node := range showNodes(status) {
+		if node.ID == status.ID {
+			shown.Peer.Address = node.Address
+		}
+		if node.Role == api.NodeWorker && node.Alive {
+			shown.Workers = append(shown.Workers, api.Member{ID: node.ID, Address: node.Address})
+		}
+	}
+	shown.Healthy = shown.Leader != nil && shown.Peer.Halted == nil && majorityWell(status.Voters)
+	return shown
+}
+
+func majorityWell(voters []cluster.Voter) bool {
+	well := 0
+	for _, voter := range voters {
+		if voter.Healthy {
+			well++
+		}
+	}
+	return 2*well > len(voters)
+}
+
+func showVoters(voters []cluster.Voter) []api.Voter {
+	shown := make([]api.Voter, 0, len(voters))
+	for _, voter := range voters {
+		shown = append(shown, api.Voter{Member: api.Member{ID: voter.ID, Address: voter.HTTPAddr}, Healthy: voter.Healthy})
+	}
+	return shown
+}
+
+func textOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// Nodes implements api.ClusterInfo.
+func (c clusterView) Nodes() []api.Node { return showNodes(c.peer.Status()) }
+
+// showNodes lists the peers that raft's configuration or the gossip names.
+func showNodes(status cluster.Status) []api.Node {
+	nodes := make(map[string]*api.Node)
+	find := func(id string) *api.Node {
+		if nodes[id] == nil {
+			nodes[id] = &api.Node{ID: id, Role: api.NodeWorker}
+		}
+		return nodes[id]
+	}
+	for _, follower := range status.Followers {
+		node := find(follower.ID)
+		node.Role, node.Address, node.RaftAddress = api.NodeFollower, follower.HTTPAddr, follower.Address
+	}
+	for _, voter := range status.Voters {
+		node := find(voter.ID)
+		node.Role, node.Address, node.RaftAddress = api.NodeVoter, voter.HTTPAddr, voter.Address
+	}
+	for _, member := range status.Members {
+		node := find(member.ID)
+		node.Alive, node.Version = true, member.Version
+		node.Address, node.RaftAddress, node.GossipAddress = member.HTTPAddr, member.RaftAddr, member.GossipAddr
+	}
+	find(status.ID).Alive = true // it answers, with gossip or without
+	if status.Leader != "" {
+		find(status.Leader).Role = api.NodeLeader
+	}
+	list := make([]api.Node, 0, len(nodes))
+	for _, node := range nodes {
+		list = append(list, *node)
+	}
+	slices.SortFunc(list, func(a, b api.Node) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
+
+// Probe implements api.ClusterControl.
+func (c clusterView) Probe(ctx context.Context, node string) error {
+	return c.peer.Call(ctx, node, callProbe, nil, nil)
+}
+
+// Remove implements api.ClusterControl.
+func (c clusterView) Remove(ctx context.Context, node string) error { return c.peer.Remove(ctx, node) }
+
+// Backup implements api.ClusterControl.
+func (c clusterView) Backup(context.Context, io.Writer) error {
+	return errors.New("backups aren't made yet")
+}
