@@ -33,6 +33,10 @@ type ProgressSource interface {
 	// Progress is false for a job of which nothing is known. It must not
 	// block: it is called for every job of a list.
 	Progress(id job.ID) (job.Progress, bool)
+	// Refresh brings what Progress answers up to date, where another peer has to
+	// be asked for it; it is called before running jobs are shown. It returns
+	// within a second, and soon when ctx ends, whether it could ask or not.
+	Refresh(ctx context.Context)
 }
 
 // Sealer encrypts secrets under the cluster's key, so that the state, its log
@@ -170,6 +174,7 @@ func setDefault[T comparable](field *T, value T) {
 type noProgress struct{}
 
 func (noProgress) Progress(job.ID) (job.Progress, bool) { return job.Progress{}, false }
+func (noProgress) Refresh(context.Context)              {}
 
 type anywhere struct{}
 

@@ -24,6 +24,7 @@ func (s *Server) jobEvents(c *call) error {
 		return err
 	}
 	last, _ := lastEventID(c)
+	s.refresh(c, found)
 	return s.stream(c, found.ID, last)
 }
 

@@ -50,7 +50,10 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // progressTable is what the leader knows of running jobs.
-type progressTable struct{ sync.Map }
+type progressTable struct {
+	sync.Map
+	refresh func() // what asking the leader brings, if set before a request
+}
 
 func (p *progressTable) Progress(id job.ID) (job.Progress, bool) {
 	progress, known := p.Load(id)
@@ -58,6 +61,12 @@ func (p *progressTable) Progress(id job.ID) (job.Progress, bool) {
 		return job.Progress{}, false
 	}
 	return progress.(job.Progress), true
+}
+
+func (p *progressTable) Refresh(context.Context) {
+	if p.refresh != nil {
+		p.refresh()
+	}
 }
 
 // fixture is a server over a real peer, with two organisations and a key of

@@ -149,6 +149,7 @@ func (h *hub) watch(ctx context.Context, done chan struct{}) {
 			case <-ctx.Done():
 				return
 			case <-progress.C:
+				h.config.Progress.Refresh(ctx)
 				h.tellProgress(h.config.State.Stale())
 			case <-h.joined:
 				due = true

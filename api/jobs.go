@@ -24,7 +24,15 @@ func (s *Server) listJobs(c *call) error {
 	if filter.oldestFirst {
 		slices.Reverse(chosen)
 	}
+	s.refresh(c, chosen...)
 	return writePage(s, c, filter.pageRequest, chosen, func(j *job.Job) job.View { return s.show(j) })
+}
+
+// refresh brings the progress of jobs that are about to be shown up to date.
+func (s *Server) refresh(c *call, jobs ...*job.Job) {
+	if slices.ContainsFunc(jobs, func(j *job.Job) bool { return j.Status == job.Transcoding }) {
+		s.config.Progress.Refresh(c.r.Context())
+	}
 }
 
 // show is a job as its clients see it now.
@@ -51,6 +59,7 @@ func (s *Server) getJob(c *call) error {
 	if err != nil {
 		return err
 	}
+	s.refresh(c, found)
 	view := s.show(found)
 	for _, expand := range c.r.URL.Query()["expand"] {
 		if expand != "tasks" {

@@ -42,6 +42,35 @@ func TestRunningJobShowsItsProgressAndTasks(t *testing.T) {
 	f.want(http.StatusBadRequest, f.do("default/read", "GET", jobsPath+string(made.ID)+"?expand=everything", ""))
 }
 
+func TestProgressIsAskedForBeforeRunningJobsAreShown(t *testing.T) {
+	for name, show := range map[string]func(*fixture, job.ID) job.View{
+		"one": func(f *fixture, id job.ID) job.View {
+			return f.view(f.want(http.StatusOK, f.do("default/read", "GET", jobsPath+string(id), "")))
+		},
+		"the list": func(f *fixture, _ job.ID) job.View {
+			var listed page[job.View]
+			body := f.want(http.StatusOK, f.do("default/read", "GET", jobsPath, "")).body
+			if err := json.Unmarshal([]byte(body), &listed); err != nil || len(listed.Results) != 1 {
+				f.t.Fatalf("%v: %s", err, body)
+			}
+			return listed.Results[0]
+		},
+		"its stream": func(f *fixture, id job.ID) job.View {
+			return f.open(f.serve(), jobsPath+string(id)+"/events/", "").next().job
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			made := f.create("running")
+			f.start(made.ID)
+			f.progress.refresh = func() { f.progress.Store(made.ID, job.Progress{Percent: 50}) }
+			if got := show(f, made.ID); got.Progress != 50 {
+				t.Errorf("the job is shown with progress %v, want 50", got.Progress)
+			}
+		})
+	}
+}
+
 func TestCancelIsDoneOnceAndSaysSo(t *testing.T) {
 	f := newFixture(t)
 	queued, running, failed := f.create("queued"), f.create("running"), f.create("failed")

@@ -10,7 +10,10 @@ import (
 )
 
 // The calls between nodes, by the peers' port (see cluster.Handler).
-const callPoll = "node/poll"
+const (
+	callPoll     = "node/poll"
+	callProgress = "node/progress"
+)
 
 // pollMargin is how much longer than the poll may wait its answer may take: the
 // leader first puts what has ended into the log.
@@ -28,6 +31,13 @@ func (c leaderCalls) Poll(ctx context.Context, report Report) (Orders, error) {
 	return orders, err
 }
 
+// progresses asks how far the running jobs have come.
+func (c leaderCalls) progresses(ctx context.Context) (Progresses, error) {
+	var told Progresses
+	err := c.peer.CallLeader(ctx, callProgress, nil, &told)
+	return told, err
+}
+
 // answerCalls lets the leader's half answer the other nodes. A peer that
 // doesn't lead answers cluster.ErrNotLeader.
 func answerCalls(peer *cluster.Peer, leader *leader) {
@@ -40,5 +50,8 @@ func answerCalls(peer *cluster.Peer, leader *leader) {
 			return nil, fmt.Errorf("a report of node %q came from %q", report.Node, from)
 		}
 		return leader.Poll(ctx, report)
+	})
+	peer.Handle(callProgress, func(context.Context, string, json.RawMessage) (any, error) {
+		return leader.progresses()
 	})
 }

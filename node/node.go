@@ -80,8 +80,9 @@ func Run(ctx context.Context, config Config) (err error) {
 
 	log := config.Logger.With("node", p.peer.ID())
 	leader := newLeader(p.peer, log, time.Now)
+	board := &progressBoard{leader: leader, ask: leaderCalls{p.peer}.progresses, now: time.Now}
 	server, err := api.New(api.Config{
-		State: p.peer, Sealer: p.peer.Keyring(), Progress: leader,
+		State: p.peer, Sealer: p.peer.Keyring(), Progress: board,
 		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
 		Cluster:   clusterView{p.peer}, Control: clusterView{p.peer}, Operator: DefaultOrganisation,
 		Ready: func(context.Context) error {
@@ -114,6 +115,7 @@ func Run(ctx context.Context, config Config) (err error) {
 			if err := bootstrapLeader(ctx, p.peer, p.peer.ID(), config.DataDir, log); err != nil {
 				return err
 			}
+			board.handOver()
 			dispatcher := webhook.New(webhook.Config{
 				State: p.peer, Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
 				Version: config.Version, Logger: log,

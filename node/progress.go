@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"millrace/cluster"
 	"millrace/job"
 )
 
@@ -56,6 +57,27 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 		progress.ETA = &left
 	}
 	return progress, true
+}
+
+// progresses is how far all running jobs have come.
+func (l *leader) progresses() (Progresses, error) {
+	if !l.leads() {
+		return nil, cluster.ErrNotLeader
+	}
+	all := make(Progresses)
+	for record := range l.state.Stale().Unsettled() {
+		if progress, known := l.Progress(record.Job.ID); known {
+			all[record.Job.ID] = RunProgress{Run: record.Job.Run, Percent: progress.Percent, ETA: progress.ETA}
+		}
+	}
+	return all, nil
+}
+
+// leads says whether this leader is in office.
+func (l *leader) leads() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leading
 }
 
 // taskWork weighs a task: frames of the whole ladder, or of sound.
