@@ -13,6 +13,7 @@ import (
 const (
 	callPoll     = "node/poll"
 	callProgress = "node/progress"
+	callProbe    = "node/probe"
 )
 
 // pollMargin is how much longer than the poll may wait its answer may take: the
@@ -53,5 +54,17 @@ func answerCalls(peer *cluster.Peer, leader *leader) {
 	})
 	peer.Handle(callProgress, func(context.Context, string, json.RawMessage) (any, error) {
 		return leader.progresses()
+	})
+}
+
+// answerProbes lets other nodes have this one's devices measured again. The
+// answer doesn't wait for that; asking while it is asked already changes nothing.
+func answerProbes(peer *cluster.Peer, asked chan<- struct{}) {
+	peer.Handle(callProbe, func(context.Context, string, json.RawMessage) (any, error) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return nil, nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -65,6 +66,8 @@ type parts struct {
 	loopback *storage.Loopback
 	listener net.Listener
 	tools    *ffmpeg.Tools
+	// probes holds a token while somebody wants the devices to be measured again.
+	probes chan struct{}
 }
 
 // Run runs a peer until ctx ends, drains it, and closes everything. It gives an
@@ -102,6 +105,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	hooks := storage.NewHTTPClient(storage.DialRules{Allowed: config.WebhookNetworks}, storage.HTTPOptions{})
 	defer hooks.CloseIdleConnections()
 	answerCalls(p.peer, leader)
+	answerProbes(p.peer, p.probes)
 
 	// The worker stops first: its last reports need the leader, and clients
 	// may go on asking meanwhile.
@@ -166,7 +170,7 @@ func (p *parts) lookForKey(ctx context.Context, dataDir string, log *slog.Logger
 
 // open makes the parts that need closing.
 func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *parts, err error) {
-	p := &parts{}
+	p := &parts{probes: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -256,6 +260,16 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 			store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), log: log,
 		},
 	}
+	tell := &teller{
+		to: p.peer, worker: w, log: log, asked: p.probes, machine: machineLoad(os.DirFS("/"), config.DataDir, room.Threads),
+		measure: func(ctx context.Context) ([]hwaccel.Profile, error) {
+			profile, err := trials.Measure(ctx, device, room)
+			return []hwaccel.Profile{profile}, err
+		},
+	}
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	telling.Go(func() { tell.run(ctx) })
 	return w.run(ctx)
 }
 

@@ -3,16 +3,15 @@ package node
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 
 	"millrace/api"
 	"millrace/cluster"
+	"millrace/hwaccel"
 )
-
-// callProbe has a node measure its devices again.
-const callProbe = "node/probe"
 
 // clusterView shows the API the cluster as this peer sees it, and changes it
 // for the API.
@@ -80,7 +79,50 @@ func textOrNull(text string) *string {
 }
 
 // Nodes implements api.ClusterInfo.
-func (c clusterView) Nodes() []api.Node { return showNodes(c.peer.Status()) }
+func (c clusterView) Nodes() []api.Node {
+	nodes := showNodes(c.peer.Status())
+	shared := make(map[string]cluster.Shared)
+	for _, told := range c.peer.Shared() {
+		shared[told.ID] = told
+	}
+	for i := range nodes {
+		addTold(&nodes[i], shared[nodes[i].ID])
+	}
+	return nodes
+}
+
+// addTold adds what a node has told of itself. What can't be read, as it may be
+// in the middle of an upgrade, isn't shown.
+func addTold(node *api.Node, told cluster.Shared) {
+	var profile toldProfile
+	if json.Unmarshal(told.Profile, &profile) == nil {
+		node.Measured = &profile.Measured
+		for _, device := range profile.Devices {
+			node.Devices = append(node.Devices, showDevice(device))
+		}
+	}
+	var load toldLoad
+	if json.Unmarshal(told.Load, &load) == nil {
+		node.Load = &api.Load{
+			Attempts: load.Attempts, FramesPerSecond: load.FramesPerSecond, CPU: load.CPU,
+			MemoryFree: load.MemoryFree, DiskFree: load.DiskFree, Seen: told.LoadSeen,
+		}
+	}
+}
+
+func showDevice(profile hwaccel.Profile) api.Device {
+	device := api.Device{
+		ID: profile.Device.ID, Kind: string(profile.Device.Kind), Name: profile.Device.Name, Driver: profile.Device.Driver,
+		Threads: profile.Room.Threads, Sessions: profile.Room.Sessions,
+	}
+	for _, encoder := range profile.Encoders {
+		device.Encoders = append(device.Encoders, api.Encoder{
+			Name: encoder.Encoder, Works: encoder.Works, Reason: textOrNull(encoder.Reason),
+			FramesPerSecond: encoder.FramesPerSecond, Sessions: encoder.Sessions,
+		})
+	}
+	return device
+}
 
 // showNodes lists the peers that raft's configuration or the gossip names.
 func showNodes(status cluster.Status) []api.Node {
