@@ -36,6 +36,7 @@ const (
 	callRemove    = "cluster/remove"
 	callHealth    = "cluster/health"
 	callProfiles  = "cluster/profiles"
+	callLeader    = "cluster/leader"
 )
 
 // open calls are answered to peers that are in no cluster yet.
@@ -148,6 +149,9 @@ func (p *Peer) CallLeader(ctx context.Context, method string, in, out any) error
 	})
 	if errors.Is(err, errTryNext) {
 		return fmt.Errorf("call %s of the leader: %w: %w", method, ErrNoLeader, err)
+	}
+	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNotLeader) || errors.Is(err, ErrNoLeader) {
+		p.suspectLeader()
 	}
 	return err
 }

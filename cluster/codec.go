@@ -41,6 +41,7 @@ var decoders = decodersOf(
 	decoderOf[FailTask], decoderOf[LoseAttempts], decoderOf[CancelJob], decoderOf[RetryJob],
 	decoderOf[PutWebhook], decoderOf[DeleteWebhook], decoderOf[RecordDelivery], decoderOf[Redeliver],
 	decoderOf[Prune], decoderOf[SetDrain], decoderOf[ForgetNode],
+	decoderOf[expelPeer], decoderOf[readmitPeer],
 )
 
 type decoder func(json.RawMessage) (applier, error)

@@ -20,6 +20,8 @@ const (
 	pledgeFile    = "pledge.json"  // see pledge
 	peersFile     = "peers.json"   // gossip addresses of the peers that were last seen
 	startedFile   = "raft.started" // there as soon as the folder holds, or held, a log
+	joinedFile    = "joined"       // there as soon as a leader has let the peer in, with the log or without
+	retiredFile   = "raft.retired" // see retirement
 	raftFolder    = "raft"         // snapshots, and the log in log/
 	raftLogFolder = "log"
 )

@@ -34,6 +34,9 @@ var (
 	ErrRemoved = errors.New("this peer was removed from the cluster: empty its data folder to join anew")
 	// ErrNodeID: this can't be a node's ID.
 	ErrNodeID = errors.New("a node's id has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit")
+	// ErrNoState: this peer is a worker: it doesn't hold the state. Ask the leader
+	// (CallLeader, ForwardHTTP).
+	ErrNoState = errors.New("this peer doesn't hold the cluster's state")
 	// ErrUnreachable: a peer that was called can't be reached.
 	ErrUnreachable = errors.New("the peer can't be reached")
 

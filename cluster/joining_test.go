@@ -59,54 +59,6 @@ func TestAllPeersComeBackAtOnceAtOtherAddresses(t *testing.T) {
 	})
 }
 
-func TestASinglePeerGrowsToAClusterOfFiveVotersAndMore(t *testing.T) {
-	first := launch(t, member(t, "a"))
-	ready(t, first)
-	propose[any](t, first, createOrg("default"))
-	peers := map[string]*Peer{"a": first}
-	for _, id := range []string{"b", "c", "d", "e", "f"} {
-		peers[id] = launch(t, member(t, id, first.gossipAddr()))
-	}
-	for _, p := range peers {
-		ready(t, p)
-		if _, ok := read(t, p).Organisation("default"); !ok {
-			t.Errorf("%s doesn't see the organisation", p.ID())
-		}
-	}
-	eventually(t, "five voters", func() string {
-		if voters := voterIDs(first); len(voters) != 5 {
-			return fmt.Sprint(voters)
-		}
-		return ""
-	})
-	// The one that doesn't vote serves all the same.
-	for id, p := range peers {
-		if !slices.Contains(voterIDs(first), id) {
-			propose[*job.Job](t, p, createJob("default", "11111111111"))
-			if _, ok := read(t, p).Job("default", "11111111111"); !ok {
-				t.Error("a peer without a vote doesn't see its own job")
-			}
-		}
-	}
-
-	t.Run("a voter that is gone gives its vote to another", func(t *testing.T) {
-		leader := leaderOf(t, peers)
-		var gone *Peer
-		for _, id := range voterIDs(leader) {
-			if id != leader.ID() {
-				gone = peers[id]
-			}
-		}
-		cutOff(t, gone)
-		eventually(t, "another voter", func() string {
-			if voters := voterIDs(leader); len(voters) != 5 || slices.Contains(voters, gone.ID()) {
-				return fmt.Sprint(voters)
-			}
-			return ""
-		})
-	})
-}
-
 func TestALeaderLeaves(t *testing.T) {
 	peers := trio(t)
 	leader := leaderOf(t, peers)

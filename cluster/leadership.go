@@ -94,7 +94,7 @@ func (p *Peer) takeOffice(t *term) {
 	p.correctAddress()
 	p.log.Info("this peer leads the cluster", "term", t.number)
 	p.lead.open(t)
-	s := &steward{peer: p, conditions: make(map[string]condition)}
+	s := &steward{peer: p, conditions: make(map[string]condition), passedOver: make(map[string]time.Time)}
 	p.steward.Store(s)
 	s.run(t.ctx)
 }

@@ -111,12 +111,12 @@ func (p *Peer) rememberedAddresses() []string {
 
 // identity is what this peer tells of itself now.
 func (p *Peer) identity() Identity {
-	self := Identity{HTTPAddr: p.config.HTTPAddr, RaftAddr: p.RaftAddr(), Version: p.config.Version, Role: "worker", Cluster: p.Cluster()}
+	self := Identity{HTTPAddr: p.config.HTTPAddr, RaftAddr: p.RaftAddr(), Version: p.config.Version, Role: roleNameWorker, Cluster: p.Cluster()}
 	if self.Cluster == "" {
 		self.Expect = p.config.Expect
 	}
-	if slices.ContainsFunc(p.servers(), func(s raft.Server) bool { return string(s.ID) == p.id && s.Suffrage == raft.Voter }) {
-		self.Role = "voter"
+	if p.HoldsState() && slices.ContainsFunc(p.servers(), func(s raft.Server) bool { return string(s.ID) == p.id && s.Suffrage == raft.Voter }) {
+		self.Role = roleNameVoter
 	}
 	return self
 }
@@ -138,6 +138,9 @@ func (p *Peer) servers() []raft.Server {
 func (p *Peer) addressOf(id string) string {
 	if member, seen := p.member(id); seen {
 		return member.RaftAddr
+	}
+	if latest := p.follow.latest.Load(); latest != nil && latest.Leader == id && p.works() {
+		return latest.Address
 	}
 	for _, server := range p.servers() {
 		if string(server.ID) == id {
@@ -197,6 +200,7 @@ func (p *Peer) seekOnce(ctx context.Context) error {
 	if err := p.finishFounding(); err != nil {
 		return err
 	}
+	p.review()
 	return p.stay(ctx)
 }
 

@@ -44,9 +44,11 @@ type Peer struct {
 	disk      *raftDisk
 	lock      *os.File
 
-	lead    leadership
-	leader  currentLeader
-	steward atomic.Pointer[steward] // of the latest term that this peer led
+	lead     leadership
+	leader   currentLeader
+	standing standing
+	follow   following               // while it is a worker
+	steward  atomic.Pointer[steward] // of the latest term that this peer led
 
 	// run is drawn at each start.
 	run      string
@@ -93,7 +95,8 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	}
 	p := &Peer{config: config, machine: newMachine(), stopped: make(chan struct{}), run: rand.Text(), admitted: make(map[string]string)}
 	p.alive, p.die = context.WithCancel(context.WithoutCancel(ctx))
-	p.lead.changed, p.leader.changed = make(chan struct{}), make(chan struct{})
+	p.lead.changed, p.leader.changed, p.standing.changed = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	p.follow.nudge = make(chan struct{})
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open the peer in %s: %w", config.DataDir, err), p.Close())
@@ -115,6 +118,9 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	if p.pledge, err = loadPledge(config.DataDir); err != nil {
 		return nil, err
 	}
+	if p.standing.retired, err = loadRetirement(config.DataDir); err != nil {
+		return nil, err
+	}
 	if err := p.startRaft(ctx); err != nil {
 		return nil, err
 	}
@@ -130,6 +136,7 @@ func (p *Peer) startMembership() (err error) {
 		callPropose: p.servePropose, callReadIndex: p.serveReadIndex, callWelcome: p.serveWelcome,
 		callPledge: p.servePledge, callRelease: p.serveRelease, callJoin: p.serveJoin,
 		callRemove: p.serveRemove, callHealth: p.serveHealth, callProfiles: p.serveProfiles,
+		callLeader: p.serveLeader,
 	} {
 		p.Handle(method, handler)
 	}
@@ -149,6 +156,7 @@ func (p *Peer) startMembership() (err error) {
 	}
 	p.talk.Store(talk)
 	p.watchers.Go(p.tend)
+	p.watchers.Go(p.followLeader)
 	p.watchers.Go(p.seek)
 	p.watchers.Go(p.shareProfiles)
 	return nil
@@ -183,6 +191,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 	if p.raft, err = raft.NewRaft(config, p.machine, p.disk.log, p.disk.log, p.disk.snapshots, p.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	p.review()
 	p.watchers.Go(func() { p.watchLeadership(notify) })
 	p.watchers.Go(p.watchLeader)
 	p.watchers.Go(p.watchHalt)
@@ -195,6 +204,9 @@ func (p *Peer) raftConfig(logger *raftLogger) *raft.Config {
 	config.Logger = logger
 	config.HeartbeatTimeout = p.config.HeartbeatTimeout
 	config.ElectionTimeout = p.config.ElectionTimeout
+	if p.standing.retired != nil {
+		config.HeartbeatTimeout, config.ElectionTimeout = parked, parked
+	}
 	config.LeaderLeaseTimeout = p.config.LeaderLease
 	config.SnapshotThreshold = p.config.SnapshotThreshold
 	config.SnapshotInterval = p.config.SnapshotInterval

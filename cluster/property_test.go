@@ -100,7 +100,7 @@ func (w *world) command() Command {
 	at := w.clock
 	switch draw(w, "command", []string{
 		"create", "create", "start", "start", "start", "start", "plan", "plan", "finish", "finish", "finish", "finish", "finish",
-		"fail", "lose", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune", "drain", "forget",
+		"fail", "lose", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune", "drain", "forget", "expel", "readmit",
 	}) {
 	case "create":
 		c := createJob(draw(w, "org", orgs), w.job())
@@ -137,6 +137,10 @@ func (w *world) command() Command {
 		return SetDrain{Node: draw(w, "node", nodes), Draining: rapid.Bool().Draw(w.t, "draining"), At: at}
 	case "forget":
 		return ForgetNode{Node: draw(w, "node", nodes), At: at}
+	case "expel":
+		return expelPeer{Peer: draw(w, "peer", nodes), At: at}
+	case "readmit":
+		return readmitPeer{Peer: draw(w, "peer", nodes), At: at}
 	default:
 		return Prune{JobsBefore: at.Add(-5 * time.Minute), KeepJobs: draw(w, "keep", []int{0, 1, 3}),
 			IdempotencyBefore: at.Add(-5 * time.Minute), DeliveriesBefore: at.Add(-5 * time.Minute)}

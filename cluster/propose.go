@@ -24,12 +24,18 @@ const enqueueTimeout = 10 * time.Second
 // next one, and applied once all the same. Without a leader Propose waits for
 // one, for some election timeouts.
 //
-// Other errors: ErrNoLeader, ErrClosed, ErrHalted, or ctx's. After ErrNoLeader,
+// Other errors: ErrNoState on a worker, ErrNoLeader, ErrClosed, ErrHalted, or ctx's. After ErrNoLeader,
 // ErrClosed or the end of ctx the command may have been applied or be so later;
 // propose it again only if that does no harm.
 func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
+	}
+	if p.works() {
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrNoState)
+	}
+	if p.works() {
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrNoState)
 	}
 	of := proposal{ID: rand.Text(), Base: p.Stale().Index()}
 	entry, err := encodeProposal(command, of)
@@ -42,15 +48,30 @@ func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
 	// The leader has applied it; here it comes with the log.
-	select {
-	case a := <-answered:
-		return a.value, a.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("propose %s: %w", command.Name(), ctx.Err())
-	case <-p.stopped:
-		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrClosed)
-	case <-p.machine.halted:
-		return nil, fmt.Errorf("propose %s: %w", command.Name(), p.machine.haltError())
+	for {
+		role, moved := p.standing.now()
+		if role == roleWorker {
+			err = fmt.Errorf("%w: %w: this peer has lost the log", ErrNoLeader, errUncertain)
+		}
+		select {
+		case a := <-answered:
+			return a.value, a.err
+		default:
+		}
+		if err != nil {
+			return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
+		}
+		select {
+		case a := <-answered:
+			return a.value, a.err
+		case <-moved:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-p.stopped:
+			err = ErrClosed
+		case <-p.machine.halted:
+			err = p.machine.haltError()
+		}
 	}
 }
 

@@ -14,8 +14,14 @@ import (
 // by any peer, before the call. It costs a round of heartbeats where there are
 // other voters, and a question to the leader on another peer; never a write to
 // disk. Without a leader it waits for one, for some election timeouts.
-// Errors: ErrNoLeader, ErrClosed, ErrHalted, or ctx's.
+// Errors: ErrNoState on a worker, ErrNoLeader, ErrClosed, ErrHalted, or ctx's.
 func (p *Peer) View(ctx context.Context) (View, error) {
+	if p.works() {
+		return nil, fmt.Errorf("read the state: %w", ErrNoState)
+	}
+	if readsAnything {
+		return p.Stale(), nil
+	}
 	var v View
 	err := p.withLeader(ctx, func(ctx context.Context, leader string) error {
 		index, err := p.readIndex(ctx, leader)
@@ -75,13 +81,18 @@ func (p *Peer) verifiedIndex(ctx context.Context) (uint64, error) {
 func (p *Peer) reach(ctx context.Context, index uint64) (View, error) {
 	for {
 		v := p.Stale()
+		role, moved := p.standing.now()
 		if err := p.machine.haltError(); err != nil {
 			return nil, err
 		}
 		if v.Index() >= index {
 			return v, nil
 		}
+		if role == roleWorker {
+			return nil, ErrNoState // it has just lost the log
+		}
 		select {
+		case <-moved:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-p.alive.Done():
@@ -119,14 +130,16 @@ func (p *Peer) openTerm(ctx context.Context) (*term, error) {
 }
 
 // Stale reads the state as far as this peer has applied it, without asking
-// anyone. On a peer that was cut off it can be arbitrarily old.
+// anyone. On a peer that was cut off it can be arbitrarily old, on one that
+// doesn't hold the state it can be empty.
 func (p *Peer) Stale() View { return p.machine.current.Load() }
 
 // readyPause is how often a peer that waits for its cluster looks again.
 const readyPause = 100 * time.Millisecond
 
 // Ready waits until this peer leads, or follows a leader, with everything
-// applied that was ever acknowledged. Errors: ErrClosed, ErrHalted, or ctx's.
+// applied that was ever acknowledged; or until it is a worker and knows a
+// leader. Errors: ErrClosed, ErrHalted, or ctx's.
 func (p *Peer) Ready(ctx context.Context) error {
 	for {
 		present, changed := p.lead.now()
@@ -134,6 +147,9 @@ func (p *Peer) Ready(ctx context.Context) error {
 			return nil
 		}
 		if leader, _ := p.leader.now(); leader != "" && leader != p.id {
+			if p.works() {
+				return nil
+			}
 			if _, err := p.View(ctx); err == nil {
 				return nil
 			}

@@ -116,6 +116,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 		writeRows[*idempotencyRow](w, tableIdempotency, nil),
 		writeRows[*proposalRow](w, tableProposals, nil),
 		writeRows[*NodeState](w, tableNodes, nil),
+		writeRows[*expelledPeer](w, tableExpelled, nil),
 	); err != nil {
 		return err
 	}
@@ -233,6 +234,8 @@ func readRow(t *tx, meta *metaRow, line snapshotLine) error {
 		return putRow[proposalRow](t, line)
 	case tableNodes:
 		return putRow[NodeState](t, line)
+	case tableExpelled:
+		return putRow[expelledPeer](t, line)
 	}
 	return errors.New("this peer has no such table: upgrade it")
 }

@@ -10,7 +10,7 @@ import (
 type Status struct {
 	ID      string `json:"id"`
 	Cluster string `json:"cluster"` // "" while the peer is in none
-	State   string `json:"state"`   // "leader", "follower", "candidate", "shutdown"
+	State   string `json:"state"`   // "leader", "follower", "candidate", "worker", "shutdown"
 	Term    uint64 `json:"term"`
 	// Leader, LeaderAddr and LeaderHTTPAddr are the ID, the raft address and the
 	// API's address of the leader, "" while none is known.
@@ -72,6 +72,10 @@ func (p *Peer) Status() Status {
 		seen[member.ID] = member
 	}
 	status.LeaderHTTPAddr = seen[status.Leader].HTTPAddr
+	if p.works() && status.State != stateNames[raft.Shutdown] {
+		p.tellAsWorker(&status, seen)
+		return status
+	}
 	for _, server := range p.servers() {
 		member, alive := seen[string(server.ID)]
 		voter := Voter{ID: string(server.ID), Address: string(server.Address), HTTPAddr: member.HTTPAddr, Healthy: alive}
@@ -85,6 +89,31 @@ func (p *Peer) Status() Status {
 		}
 	}
 	return status
+}
+
+// tellAsWorker fills in what a worker knows from a voter.
+func (p *Peer) tellAsWorker(status *Status, seen map[string]Member) {
+	status.State, status.Term = "worker", 0
+	status.Leader, status.LeaderAddr, status.LeaderHTTPAddr = "", "", ""
+	latest := p.follow.latest.Load()
+	if latest == nil {
+		return
+	}
+	status.Term = latest.Term
+	if leader, _ := p.leader.now(); leader != "" && leader == latest.Leader {
+		status.Leader, status.LeaderAddr, status.LeaderHTTPAddr = leader, p.addressOf(leader), latest.HTTPAddr
+		if member, alive := seen[leader]; alive {
+			status.LeaderHTTPAddr = member.HTTPAddr
+		}
+	}
+	for _, voter := range latest.Voters {
+		if member, alive := seen[voter.ID]; alive {
+			voter.HTTPAddr, voter.Address = member.HTTPAddr, member.RaftAddr
+		} else {
+			voter.Healthy = false
+		}
+		status.Voters = append(status.Voters, voter)
+	}
 }
 
 // examined is how this leader last found a peer; false while it doesn't lead

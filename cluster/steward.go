@@ -3,19 +3,18 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
-// The leader looks after who votes, by the rules of raft-autopilot: a peer that
-// has been well for StableFor gets a vote while there are fewer than MaxVoters;
-// a voter that has been away for ReplaceAfter gives its vote to a peer that is
-// well, first the new vote, then the old one's end, so that no step needs a
-// voter that isn't there. It is not removed: when it is back, it follows along.
+// The leader looks after who has the log and who votes, by the rules of
+// raft-autopilot: a peer that has the log and has been well for StableFor gets a
+// vote while there are fewer than MaxVoters; a voter that has been away for
+// ReplaceAfter gives its place to a worker that is well. The worker first gets
+// the log, then the vote, and only then the one that is away is taken out of
+// raft's configuration, so that no step needs a voter that isn't there, and a
+// voter that comes back in time keeps its place. It is not expelled: when it is
+// back, it is a worker.
 
 const (
 	// stewardEvery is how often the leader asks the others how they are.
@@ -29,16 +28,21 @@ type health struct {
 	Term      uint64 `json:"term"`
 	LastIndex uint64 `json:"last_index"`
 	Halted    bool   `json:"halted"`
+	// Worker: it doesn't take itself for one that has the log.
+	Worker bool `json:"worker,omitempty"`
 }
 
 func (p *Peer) serveHealth(context.Context, string, json.RawMessage) (any, error) {
-	return health{Term: p.raft.CurrentTerm(), LastIndex: p.raft.LastIndex(), Halted: p.machine.haltError() != nil}, nil
+	return health{
+		Term: p.raft.CurrentTerm(), LastIndex: p.raft.LastIndex(), Halted: p.machine.haltError() != nil, Worker: p.works(),
+	}, nil
 }
 
 // condition is how a peer has been.
 type condition struct {
 	well  bool
 	since time.Time // of the latest change of well, monotonic
+	heard time.Time // when it last answered, or was first asked
 }
 
 // steward is one term's knowledge of the others.
@@ -46,6 +50,7 @@ type steward struct {
 	peer       *Peer
 	mu         sync.Mutex
 	conditions map[string]condition
+	passedOver map[string]time.Time // workers that were tried and didn't do, and when; of settle's goroutine
 }
 
 // run looks after the voters until the term ends.
@@ -71,22 +76,30 @@ func (s *steward) examine(ctx context.Context) {
 	servers := s.peer.servers()
 	for _, server := range servers {
 		asking.Go(func() {
-			well := string(server.ID) == s.peer.id || s.ask(ctx, string(server.ID))
+			well, answered := true, true
+			if string(server.ID) != s.peer.id {
+				well, answered = s.ask(ctx, string(server.ID))
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if before, known := s.conditions[string(server.ID)]; !known || before.well != well {
-				s.conditions[string(server.ID)] = condition{well, time.Now()}
+			c, known := s.conditions[string(server.ID)]
+			if !known || c.well != well {
+				c.well, c.since = well, time.Now()
 			}
+			if answered || !known {
+				c.heard = time.Now()
+			}
+			s.conditions[string(server.ID)] = c
 		})
 	}
 	asking.Wait()
 }
 
-func (s *steward) ask(ctx context.Context, id string) bool {
+func (s *steward) ask(ctx context.Context, id string) (well, answered bool) {
 	last := s.peer.raft.LastIndex()
 	var h health
 	err := s.peer.Call(ctx, id, callHealth, nil, &h)
-	return err == nil && !h.Halted && h.Term == s.peer.raft.CurrentTerm() && h.LastIndex+maxLag >= last
+	return err == nil && !h.Halted && !h.Worker && h.Term == s.peer.raft.CurrentTerm() && h.LastIndex+maxLag >= last, err == nil
 }
 
 // been says whether a peer has been well, or away, for a time.
@@ -97,45 +110,12 @@ func (s *steward) been(id string, well bool, atLeast time.Duration) bool {
 	return known && c.well == well && time.Since(c.since) >= atLeast
 }
 
-// settle makes at most one change of the voters, if one is due.
-func (s *steward) settle(ctx context.Context) {
-	p := s.peer
-	p.changing.Lock()
-	defer p.changing.Unlock()
-	if ctx.Err() != nil {
-		return
-	}
-	var promote, demote *raft.Server
-	voters, well := 0, 0
-	servers := p.servers()
-	slices.SortFunc(servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	for i, server := range servers {
-		id := string(server.ID)
-		switch {
-		case server.Suffrage == raft.Voter:
-			voters++
-			if s.been(id, true, 0) {
-				well++
-			}
-			if s.been(id, false, p.config.ReplaceAfter) {
-				demote = &servers[i]
-			}
-		case promote == nil && s.been(id, true, p.config.StableFor):
-			promote = &servers[i]
-		}
-	}
-	var err error
-	switch {
-	case promote != nil && (voters < p.config.MaxVoters || voters == p.config.MaxVoters && demote != nil):
-		p.log.Info("a peer gets a vote", "peer", promote.ID)
-		err = p.change(ctx, func() raft.IndexFuture {
-			return p.raft.AddVoter(promote.ID, promote.Address, 0, barrierTimeout)
-		})
-	case voters > p.config.MaxVoters && demote != nil && well > voters/2:
-		p.log.Warn("a voter is away and loses its vote", "peer", demote.ID)
-		err = p.change(ctx, func() raft.IndexFuture { return p.raft.DemoteVoter(demote.ID, 0, barrierTimeout) })
-	}
-	if err != nil && ctx.Err() == nil {
-		p.log.Warn("the voters can't be changed", "error", err)
-	}
+// hopeless says whether a peer that is to get the log doesn't answer any more,
+// or hasn't come near its end for very long: a large state takes its time.
+func (s *steward) hopeless(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, known := s.conditions[id]
+	patience := s.peer.config.ReplaceAfter
+	return known && !c.well && (time.Since(c.heard) >= patience || time.Since(c.since) >= passOver*patience)
 }

@@ -21,6 +21,7 @@ const (
 	tableIdempotency   = "idempotency"
 	tableProposals     = "proposals"
 	tableNodes         = "nodes"
+	tableExpelled      = "expelled"
 	tableMeta          = "meta"
 )
 
@@ -106,6 +107,9 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 	),
 	tableNodes: table(tableNodes,
 		index(indexID, func(n *NodeState) ([]byte, bool) { return part(nil, n.ID), true }),
+	),
+	tableExpelled: table(tableExpelled,
+		index(indexID, func(e *expelledPeer) ([]byte, bool) { return part(nil, e.ID), true }),
 	),
 	tableMeta: table(tableMeta,
 		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),

@@ -134,12 +134,15 @@ func (p *Peer) watchLeader() {
 	look := time.NewTicker(p.config.HeartbeatTimeout)
 	defer look.Stop()
 	for {
+		_, moved := p.standing.now()
+		p.review()
 		_, id := p.raft.LeaderWithID()
-		p.leader.set(string(id))
+		p.setLeader(roleHolder, string(id))
 		select {
 		case <-p.stopped:
 			return
 		case <-heard:
+		case <-moved:
 		case <-look.C:
 		}
 	}
