@@ -15,7 +15,7 @@ build: ## build bin/millrace
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
 test: ## install what the tests need and run them
-	scripts/need.sh ffmpeg versitygw chromium
+	scripts/need.sh ffmpeg versitygw chromium network
 	scripts/fetch-media.sh
 	$(GO) test -timeout 20m ./...
 

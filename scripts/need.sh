@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# need.sh THING…: installs what is missing of ffmpeg, versitygw, chromium, cc.
+# need.sh THING…: installs what is missing of ffmpeg, versitygw, chromium, network, cc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/say.sh
@@ -23,6 +23,11 @@ for thing in "$@"; do
 		# Where it can't be had, the test of playback skips itself and says so.
 		command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
 			(apt_install chromium) || warn "chromium could not be installed: playback in a browser WILL NOT BE TESTED"
+		;;
+	network)
+		# Peers with addresses of their own, and what goes wrong between them.
+		command -v ip >/dev/null || [[ -x /sbin/ip ]] || apt_install iproute2
+		command -v nft >/dev/null || [[ -x /usr/sbin/nft ]] || apt_install nftables
 		;;
 	cc)
 		# The race detector needs cgo.
