@@ -6,19 +6,25 @@
 //	submitted, err := c.CreateJob(ctx, client.CreateRequest{InputURL: …, OutputPath: …, Resolutions: …})
 //	err = c.Watch(ctx, submitted.ID, func(j job.View) { fmt.Println(j.Status, j.Progress) })
 //
+// Several peers may be named, with commas between them. The client stays with
+// one as long as that answers, and goes to the next when it can't be reached or
+// says 503: with every request that may be sent twice, and with any other if it
+// surely wasn't sent.
+//
 // A Client is safe for concurrent use and starts no goroutine.
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,70 +37,105 @@ const (
 	answerTimeout = 30 * time.Second
 )
 
-// Client calls one peer on behalf of one organisation.
+// dialTimeout is the longest that one connection may take to be made: a
+// machine that is gone doesn't say so, and another peer may be up.
+const dialTimeout = 5 * time.Second
+
+// Client calls a cluster's peers on behalf of one organisation.
 type Client struct {
-	base *url.URL // scheme, host and the path before /api/, if any
-	key  string
-	org  string
-	http *http.Client
+	servers []*url.URL // scheme, host and the path before /api/, if any
+	at      atomic.Int32
+	key     string
+	org     string
+	http    *http.Client
 }
 
-// New makes a client of the peer at server ("http://host:8080"), that sends
-// key and works for the organisation org. It doesn't connect yet.
+// New makes a client of the peer at server ("http://host:8080"), or of several
+// with commas between them, that sends key and works for the organisation org.
+// It doesn't connect yet.
 func New(server, key, org string) (*Client, error) {
-	base, err := url.Parse(strings.TrimRight(server, "/"))
+	c := &Client{key: key, org: org}
+	for address := range strings.SplitSeq(server, ",") {
+		base, err := parseServer(strings.TrimSpace(address))
+		if err != nil {
+			return nil, err
+		}
+		c.servers = append(c.servers, base)
+	}
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read the server's address: %w", err)
-	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		return nil, fmt.Errorf("the server's address %q is not like http://host:8080", server)
-	case base.RawQuery != "" || base.Fragment != "":
-		return nil, fmt.Errorf("the server's address %q has more than a host and a path", server)
 	case org == "":
 		return nil, errors.New("the organisation is empty")
 	case strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return nil, errors.New("the API key has a space, a line break or a character that no key has")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	transport.ResponseHeaderTimeout = answerTimeout
-	return &Client{base: base, key: key, org: org, http: &http.Client{
+	c.http = &http.Client{
 		Transport: transport,
 		// The API never redirects; following one would hand the key to whoever sent it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return c, nil
+}
+
+func parseServer(address string) (*url.URL, error) {
+	base, err := url.Parse(strings.TrimRight(address, "/"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the server's address: %w", err)
+	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
+		return nil, fmt.Errorf("the server's address %q is not like http://host:8080", address)
+	case base.RawQuery != "" || base.Fragment != "":
+		return nil, fmt.Errorf("the server's address %q has more than a host and a path", address)
+	}
+	return base, nil
 }
 
 // Ready asks whether the peer takes jobs: nil, a *Problem that says why not,
 // or the error of reaching it.
 func (c *Client) Ready(ctx context.Context) error {
-	return c.do(ctx, http.MethodGet, c.base.JoinPath("readyz"), nil, nil, nil)
+	return c.do(ctx, http.MethodGet, path("readyz"), nil, nil, nil)
 }
 
 // CloseIdleConnections gives back connections that no call uses now.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// orgURL is the address of something of the organisation's, with the trailing
-// slash of the API's own spelling.
-func (c *Client) orgURL(elements ...string) *url.URL {
-	address := c.base.JoinPath("api", "v1", url.PathEscape(c.org))
+// path is an address on whichever server; its elements are escaped.
+func path(elements ...string) *url.URL {
+	address := &url.URL{Path: "/"}
 	for _, element := range elements {
 		address = address.JoinPath(url.PathEscape(element))
 	}
-	return address.JoinPath("/")
+	return address
+}
+
+// orgURL is the address of something of the organisation's, with the trailing
+// slash of the API's own spelling.
+func (c *Client) orgURL(elements ...string) *url.URL {
+	return path(append([]string{"api", "v1", c.org}, elements...)...).JoinPath("/")
 }
 
 // do sends one request with an optional JSON body and reads the JSON answer
 // into out, unless that is nil.
 func (c *Client) do(ctx context.Context, method string, address *url.URL, header http.Header, in, out any) error {
-	var body io.Reader
+	return c.exchange(ctx, method, address, header, in, out, method != http.MethodPost)
+}
+
+// postTwice is do for a POST that does no harm when it arrives twice.
+func (c *Client) postTwice(ctx context.Context, address *url.URL, in, out any) error {
+	return c.exchange(ctx, http.MethodPost, address, nil, in, out, true)
+}
+
+func (c *Client) exchange(ctx context.Context, method string, address *url.URL, header http.Header, in, out any, twice bool) error {
+	var body []byte
 	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
 			return fmt.Errorf("write the request: %w", err)
 		}
-		body = bytes.NewReader(text)
 	}
-	response, err := c.send(ctx, method, address, header, body)
+	response, err := c.send(ctx, method, address, header, body, twice)
 	if err != nil {
 		return err
 	}
@@ -111,25 +152,4 @@ func (c *Client) do(ctx context.Context, method string, address *url.URL, header
 		return fmt.Errorf("read the answer of %s %s: %w", method, address.Path, err)
 	}
 	return nil
-}
-
-func (c *Client) send(ctx context.Context, method string, address *url.URL, header http.Header, body io.Reader) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, address.String(), body)
-	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
-	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	if c.key != "" {
-		request.Header.Set("Authorization", "Token "+c.key)
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("reach %s: %w", c.base.Host, err)
-	}
-	return response, nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -25,7 +26,8 @@ type CreateRequest struct {
 	Priority       int              `json:"priority,omitempty"`
 	// SegmentSeconds is the target length of a segment in seconds.
 	SegmentSeconds float64 `json:"segment_duration,omitempty"`
-	// IdempotencyKey makes a repeated request give the same job.
+	// IdempotencyKey makes a repeated request give the same job; "" has one drawn
+	// for this call, so that it may go to several peers and still make one job.
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 }
 
@@ -57,11 +59,14 @@ func (f JobFilter) query() url.Values {
 	return query
 }
 
-// CreateJob submits a job. Without an idempotency key, a call that ended in an
-// error of the network may still have made one.
+// CreateJob submits a job. A call that ended in an error of the network may
+// still have made one; with an own idempotency key it can be made again.
 func (c *Client) CreateJob(ctx context.Context, request CreateRequest) (job.View, error) {
+	if request.IdempotencyKey == "" {
+		request.IdempotencyKey = rand.Text()
+	}
 	var created job.View
-	err := c.do(ctx, http.MethodPost, c.orgURL("transcoding_jobs"), nil, request, &created)
+	err := c.postTwice(ctx, c.orgURL("transcoding_jobs"), request, &created)
 	return created, wrap("create the job", err)
 }
 

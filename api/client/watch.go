@@ -100,7 +100,7 @@ func (w *watch) stream(ctx context.Context) error {
 		header.Set("Last-Event-ID", w.lastID)
 	}
 	address := w.client.orgURL("transcoding_jobs", string(w.id), "events")
-	response, err := w.client.send(ctx, http.MethodGet, address, header, nil)
+	response, err := w.client.send(ctx, http.MethodGet, address, header, nil, true)
 	if err != nil {
 		return err
 	}
