@@ -69,6 +69,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, errUnhealthy):
+		return exitUnreachable
 	case errors.As(err, &ended) && ended.job.Status == job.Cancelled:
 		return exitCancelled
 	case errors.As(err, &problem) && problem.Temporary():

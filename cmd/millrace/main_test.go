@@ -59,7 +59,7 @@ func golden(t *testing.T, path, text string) {
 func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "100")
 	for name, args := range map[string][]string{
-		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"},
+		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := millrace(t, args...)

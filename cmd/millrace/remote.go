@@ -12,7 +12,7 @@ import (
 
 // remote is how the commands reach a peer.
 type remote struct {
-	Server  string `group:"server" env:"MILLRACE_SERVER" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A peer; any one of the cluster will do."`
+	Server  string `group:"server" env:"MILLRACE_SERVER" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A peer; any one of the cluster will do. Of several, with commas between them, the next is asked when one does not answer."`
 	KeyFile string `group:"server" env:"MILLRACE_KEY_FILE" placeholder:"FILE" help:"File with the API key: admin.key in a peer's data folder, or your own. MILLRACE_KEY holds a key itself."`
 	Org     string `group:"server" env:"MILLRACE_ORG" default:"default" placeholder:"NAME" help:"The organisation that you act for."`
 	JSON    bool   `name:"json" group:"server" help:"Answer in JSON, for programs."`

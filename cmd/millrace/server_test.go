@@ -22,6 +22,7 @@ import (
 // on by the commands that a leader would propose.
 type served struct {
 	peer    *cluster.Peer
+	known   *knownNodes
 	address string
 	keyFile string
 }
@@ -39,7 +40,8 @@ func serveAPI(t *testing.T) *served {
 	if err := peer.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := &served{peer: peer, keyFile: filepath.Join(t.TempDir(), "admin.key")}
+	known := &knownNodes{peer: peer}
+	s := &served{peer: peer, known: known, keyFile: filepath.Join(t.TempDir(), "admin.key")}
 	text, key, err := api.NewKey(rand.Reader, "default", cluster.RoleAdmin, "test", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +51,10 @@ func serveAPI(t *testing.T) *served {
 	}
 	s.propose(t, cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: "default", Created: time.Now()}})
 	s.propose(t, cluster.CreateKey{Key: key})
-	handler, err := api.New(api.Config{State: peer, Sealer: peer.Keyring(), EventInterval: 10 * time.Millisecond, ProgressInterval: 10 * time.Millisecond})
+	handler, err := api.New(api.Config{
+		State: peer, Sealer: peer.Keyring(), Cluster: known, Control: known,
+		EventInterval: 10 * time.Millisecond, ProgressInterval: 10 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
