@@ -37,6 +37,8 @@ type leader struct {
 	// shown is the progress that was told last: it never goes back, though
 	// work may have to be done again.
 	shown map[runKey]float64
+	// rack is the scheduler's engine, nil until it is needed.
+	rack *rack
 	// kick wakes the scheduling loop; notice wakes the polls that wait.
 	kick   chan struct{}
 	notice chan struct{}
@@ -102,6 +104,7 @@ func (l *leader) begin() {
 	l.leading = true
 	clear(l.retryAt)
 	clear(l.workers)
+	l.rack = nil
 	// Whoever holds attempts has a whole lease to report.
 	for record := range l.state.Stale().Unsettled() {
 		for _, task := range record.Tasks {

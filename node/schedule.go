@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"millrace/cluster"
-	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/scheduler"
 )
@@ -26,9 +25,8 @@ func (l *leader) step(ctx context.Context, view cluster.View) (time.Duration, er
 	if len(lost) > 0 {
 		view = l.state.Stale()
 	}
-	input, due := l.placement(view)
+	placed, due := l.place(view)
 	next = min(next, due)
-	placed := scheduler.Place(input)
 	if len(placed) == 0 {
 		return next, nil
 	}
@@ -37,10 +35,28 @@ func (l *leader) step(ctx context.Context, view cluster.View) (time.Duration, er
 		command.Assignments = append(command.Assignments, cluster.JobAssignment{Job: a.Job, Assignment: a.Assignment})
 		l.log.Info("attempt starts", "job", a.Job, "task", a.Task, "attempt", a.Attempt, "node", a.Node, "device", a.Device, "threads", a.Threads)
 	}
-	if _, err := l.state.Propose(ctx, command); err != nil {
+	answer, err := l.state.Propose(ctx, command)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.rack = nil // whether they started isn't known: the state will say
 		return next, fmt.Errorf("start attempts: %w", err)
 	}
+	if started, known := answer.([]job.Ref); known && l.rack != nil {
+		l.rack.refused(placed, started)
+	}
 	return next, nil
+}
+
+// place brings the engine up to date and lets it decide.
+func (l *leader) place(view cluster.View) ([]scheduler.Assignment, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rack == nil {
+		l.rack = newRack(l.now())
+	}
+	next := l.rack.follow(view, l)
+	return l.rack.decide(), next
 }
 
 // idleStep is how often the leader looks at the state when nothing happens.
@@ -87,94 +103,15 @@ func (w *workerSeen) gone(ref job.Ref) bool {
 	return !running && !ended && !w.sent[ref]
 }
 
-// placement describes the rack and the waiting tasks to the scheduler, and says
-// when the next of the tasks that are held back is due.
-func (l *leader) placement(view cluster.View) (scheduler.Input, time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var in scheduler.Input
-	used := make(map[string]hwaccel.Room) // by node and device
-	next, now := idleStep, l.now()
-	unsettled := make(map[job.ID]bool)
-	defer l.forget(unsettled)
-	for record := range view.Unsettled() {
-		unsettled[record.Job.ID] = true
-		for _, task := range record.Tasks {
-			if task.Held() {
-				key := task.Last().Node + "/" + task.Last().Device
-				used[key] = used[key].Plus(scheduler.Need(task.Kind, record.Job.Plan, task.Last().Threads))
-				continue
-			}
-			if !record.Ready(task) {
-				continue
-			}
-			if wait := l.retryAt[taskKey{record.Job.ID, task.ID}].Sub(now); wait > 0 {
-				next = min(next, wait)
-				continue
-			}
-			in.Waiting = append(in.Waiting, describeTask(record, task))
-		}
-	}
-	for id, worker := range l.workers {
-		node := scheduler.Node{ID: id, Session: worker.report.Session, Draining: worker.report.Draining || now.Sub(worker.seen) > LeaseTime}
-		for _, profile := range worker.report.Profiles {
-			node.Devices = append(node.Devices, scheduler.Device{
-				Profile: profile, Free: profile.Room.Minus(used[id+"/"+profile.Device.ID]),
-			})
-		}
-		in.Nodes = append(in.Nodes, node)
-	}
-	return in, next
-}
-
 // forget drops what is remembered of jobs that are settled.
 func (l *leader) forget(unsettled map[job.ID]bool) {
 	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return !unsettled[key.job] })
 	maps.DeleteFunc(l.shown, func(key runKey, _ float64) bool { return !unsettled[key.job] })
 }
 
-func describeTask(record job.Record, task *job.Task) scheduler.Task {
-	described := scheduler.Task{
-		Job: record.Job.ID, Task: task.ID, Attempt: task.NextAttempt(), Kind: task.Kind,
-		Priority: record.Job.Spec.Priority, Queued: record.Job.Created,
-		Need: scheduler.Need(task.Kind, record.Job.Plan, 1),
-	}
-	plan := record.Job.Plan
-	switch task.Kind {
-	case job.InspectTask:
-		described.Encoders = encodersFor(record.Job.Spec.Codec)
-	case job.EncodeTask:
-		described.Divisible = true
-		for _, rendition := range plan.Renditions {
-			described.Encoders = []string{rendition.Encoder}
-			described.Work += task.Chunk.Frames.Len() * int64(rendition.Width*rendition.Height)
-		}
-	case job.AudioTask:
-		// Sound costs about as much as a picture of this size at its rate.
-		described.Work = plan.Timeline.Frames * audioPixels
-	}
-	for _, attempt := range task.Attempts {
-		if attempt.Outcome == job.OutcomeFailed && !slices.Contains(described.FailedOn, attempt.Node) {
-			described.FailedOn = append(described.FailedOn, attempt.Node)
-		}
-	}
-	return described
-}
-
 // audioPixels is what encoding a frame's worth of AAC costs, as pixels of
 // x264 veryfast: 40 times real time on one core against 1080p30 at once.
 const audioPixels = 1920 * 1080 / 40
-
-// encodersFor names the encoders that can make a codec, best first.
-func encodersFor(codec job.Codec) []string {
-	var names []string
-	for _, row := range hwaccel.Rows() {
-		if row.Codec == codec {
-			names = append(names, row.Encoder)
-		}
-	}
-	return names
-}
 
 // planCommand cuts a plan's timeline for the rack as it is. A job that is
 // planned again keeps its cuts where the timeline is the same, so that finished

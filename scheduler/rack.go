@@ -2,110 +2,270 @@ package scheduler
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"millrace/hwaccel"
 )
 
-// rack is the devices while a decision is being made.
-type rack struct {
-	spots []*spot // by node and device, so that equal choices are made alike
+// Node is a peer that works.
+type Node struct {
+	ID      string
+	Session string
+	// Closed says why the node gets nothing new, for people ("it is draining");
+	// empty if it does.
+	Closed string
+	// Labels are what tasks can require: "ssd", "site=paris".
+	Labels []string
+	// Host is the room that all devices share, from Threads on; 0 of memory,
+	// scratch disk, network or HostSessions is no limit.
+	Host    Room
+	Devices []Device
 }
 
-// spot is one device with the room that is left.
-type spot struct {
-	node    *Node
-	profile hwaccel.Profile
-	free    hwaccel.Room
-	// placed are the assignments made here in this decision, by index, and
-	// whether each goes faster with more threads.
-	placed    []int
-	divisible []bool
+// Device is a thing that encodes or decodes.
+type Device struct {
+	ID   string // on its node: "cpu", a GPU's UUID
+	Kind hwaccel.DeviceKind
+	// Name is for people: "NVIDIA L4".
+	Name     string
+	Encoders []Speed
+	// Decoders are the source codecs that the device itself decodes; a CPU
+	// decodes everything and names none.
+	Decoders []Speed
+	// Sessions is how many encodes at once the driver allows; 0 is no limit.
+	Sessions int
+	// Consumer cards share one limit of sessions on their host (Node.Host's
+	// HostSessions).
+	Consumer bool
+	// Tasks is how many tasks at once it takes to keep the device at its
+	// measured speed; 0 is two.
+	Tasks       int
+	MemoryBytes int64 // of a GPU; 0 is no limit
+	// Watts is what the device draws at work, 0 if not known: for work that
+	// prefers to save energy.
+	Watts float64
+	// Out says why the device gets nothing, for people; empty if it does.
+	Out string
 }
 
-func newRack(nodes []Node) *rack {
-	r := &rack{}
-	for i := range nodes {
-		if nodes[i].Draining {
+// Speed is how fast an encoder or decoder goes, all of its device at work.
+type Speed struct {
+	// Codec is the encoder's name ("h264_nvenc"), or the codec that is decoded.
+	Codec string
+	// FramesPerSecond by pixels of a frame.
+	FramesPerSecond map[int]float64
+}
+
+// at is the speed in frames per second for frames of so many pixels: between
+// two measured sizes by a straight line on logarithmic scales, beyond them by
+// the pixels. 0 if nothing was measured.
+func (s Speed) at(pixels int) float64 {
+	below, above := 0, math.MaxInt
+	for p, fps := range s.FramesPerSecond {
+		if fps <= 0 {
 			continue
 		}
-		for _, device := range nodes[i].Devices {
-			r.spots = append(r.spots, &spot{node: &nodes[i], profile: device.Profile, free: device.Free})
+		if p <= pixels {
+			below = max(below, p)
+		}
+		if p >= pixels {
+			above = min(above, p)
 		}
 	}
-	slices.SortFunc(r.spots, func(a, b *spot) int {
-		return cmp.Or(cmp.Compare(a.node.ID, b.node.ID), cmp.Compare(a.profile.Device.ID, b.profile.Device.ID))
-	})
-	return r
-}
-
-// choose finds the device that suits a task best, and the encoder to use there:
-// one where it hasn't failed, then one with the better encoder, then the one
-// with the most room, so that work spreads. It is nil when none that can do the
-// task has room.
-func (r *rack) choose(task Task) (*spot, string) {
-	var best candidate
-	for _, s := range r.spots {
-		if c, can := s.candidate(task); can && (best.spot == nil || c.better(best)) {
-			best = c
-		}
-	}
-	return best.spot, best.encoder
-}
-
-// candidate is a device that can do a task, with what speaks for it.
-type candidate struct {
-	spot    *spot
-	encoder string
-	rank    int  // of the encoder, 0 is best
-	failed  bool // the task failed on this node
-}
-
-// candidate is the fit step. Tasks that encode nothing run on the CPU.
-func (s *spot) candidate(task Task) (candidate, bool) {
-	c := candidate{spot: s, failed: slices.Contains(task.FailedOn, s.node.ID)}
-	// A task that needs more than the whole device gets the whole device.
-	need := task.Need
-	need.Threads = min(need.Threads, max(1, s.profile.Room.Threads))
-	need.MemoryBytes = min(need.MemoryBytes, s.profile.Room.MemoryBytes)
-	if !s.free.Fits(need) {
-		return c, false
-	}
-	if len(task.Encoders) == 0 {
-		return c, s.profile.Device.Kind == hwaccel.CPU
-	}
-	c.rank = slices.IndexFunc(task.Encoders, s.profile.Works)
-	if c.rank < 0 {
-		return c, false
-	}
-	c.encoder = task.Encoders[c.rank]
-	return c, true
-}
-
-func (c candidate) better(than candidate) bool {
 	switch {
-	case c.failed != than.failed:
-		return than.failed
-	case c.rank != than.rank:
-		return c.rank < than.rank
+	case below == 0 && above == math.MaxInt:
+		return 0
+	case below == 0:
+		return s.FramesPerSecond[above] * float64(above) / float64(pixels)
+	case above == math.MaxInt || below == above:
+		return s.FramesPerSecond[below] * float64(below) / float64(pixels)
 	}
-	return c.spot.free.Threads > than.spot.free.Threads
+	share := math.Log(float64(pixels)/float64(below)) / math.Log(float64(above)/float64(below))
+	return math.Exp((1-share)*math.Log(s.FramesPerSecond[below]) + share*math.Log(s.FramesPerSecond[above]))
 }
 
-// shareRest gives the threads that no task waits for to the encodes that were
-// just placed: a job's last chunks, or a short video's only one, then use the
-// whole machine.
-func (r *rack) shareRest(placed []Assignment) {
-	for _, s := range r.spots {
-		var wide []int
-		for i, index := range s.placed {
-			if s.divisible[i] {
-				wide = append(wide, index)
+// host is a node with what is left of its room.
+type host struct {
+	node    Node
+	whole   Room // the host's dimensions only
+	free    Room
+	devices []*device // by ID
+	known   []*device // those, and any that is away while something runs on it
+	running int       // attempts, also on devices that are no longer there
+	gone    bool      // removed, kept for the attempts that still run
+}
+
+// device is a Device with what is left of its room.
+type device struct {
+	host  *host
+	spec  Device
+	class *class
+	leaf  int
+	free  Room // the device's dimensions only
+	// speed is the device's measured speed, to its class's.
+	speed float64
+}
+
+// closed says why nothing new starts here.
+func (d *device) closed() string { return cmp.Or(d.host.node.Closed, d.spec.Out) }
+
+// room is what is free for a new task, as the class's tree holds it.
+func (d *device) room() Room {
+	if d.closed() != "" || d.host.gone {
+		return none
+	}
+	room := d.free
+	for i := firstOfHost; i < dims; i++ {
+		room[i] = max(0, d.host.free[i])
+	}
+	for i := range firstOfHost {
+		room[i] = max(0, room[i])
+	}
+	if !d.spec.Consumer {
+		room[HostSessions] = Unlimited
+	}
+	return room
+}
+
+// key names a device in the whole rack.
+func (d *device) key() string { return d.host.node.ID + "/" + d.spec.ID }
+
+// class is the devices that are alike, so that what is decided for one holds
+// for all.
+type class struct {
+	id    int
+	key   string
+	spec  Device // of its first device, with rounded speeds
+	whole Room   // of one device and its host
+	// hosts is the class of the hosts: their shared room has one price.
+	hosts  *hostClass
+	labels []string
+	// cpu is the CPU of the class's hosts, nil if they show none.
+	cpu     *Device
+	tree    *tree
+	devices int // open ones
+	// ends are when running attempts are expected to end, soonest first.
+	ends endHeap
+	// piles have a way on this class.
+	piles []*pile
+}
+
+// hostClass is hosts that are alike.
+type hostClass struct {
+	id    int
+	whole Room
+	hosts int // open ones
+}
+
+// speedSteps rounds measured speeds to steps of about 9 %: devices that differ
+// less are of one class. What is left over is in device.speed.
+const speedSteps = 8 // for each doubling
+
+func rounded(fps float64) float64 {
+	if fps <= 0 {
+		return 0
+	}
+	return math.Exp2(math.Round(math.Log2(fps)*speedSteps) / speedSteps)
+}
+
+// roundSpeeds is the spec as its class has it, and its key.
+func roundSpeeds(spec Device) (Device, string) {
+	var key strings.Builder
+	fmt.Fprintf(&key, "%s %d %v %d %d %.0f", spec.Kind, spec.Sessions, spec.Consumer, spec.Tasks, spec.MemoryBytes>>28, spec.Watts/10)
+	round := func(list []Speed) []Speed {
+		list = slices.SortedFunc(slices.Values(list), func(a, b Speed) int { return cmp.Compare(a.Codec, b.Codec) })
+		for i, speed := range list {
+			fmt.Fprintf(&key, " %s", speed.Codec)
+			list[i].FramesPerSecond = make(map[int]float64, len(speed.FramesPerSecond))
+			for _, pixels := range sortedKeys(speed.FramesPerSecond) {
+				fps := rounded(speed.FramesPerSecond[pixels])
+				list[i].FramesPerSecond[pixels] = fps
+				fmt.Fprintf(&key, " %d:%.4g", pixels, fps)
 			}
 		}
-		for i := 0; len(wide) > 0 && s.free.Threads > 0; i++ {
-			placed[wide[i%len(wide)]].Threads++
-			s.free.Threads--
+		return list
+	}
+	spec.Encoders = round(spec.Encoders)
+	key.WriteString(" decodes")
+	spec.Decoders = round(spec.Decoders)
+	return spec, key.String()
+}
+
+func sortedKeys(m map[int]float64) []int {
+	keys := make([]int, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// speedRatio is how much faster a device is than its class's spec, over all
+// that was measured.
+func speedRatio(spec, class Device) float64 {
+	sum, n := 0.0, 0
+	for _, lists := range [][2][]Speed{{spec.Encoders, class.Encoders}, {spec.Decoders, class.Decoders}} {
+		for _, speed := range lists[0] {
+			for _, other := range lists[1] {
+				if other.Codec != speed.Codec {
+					continue
+				}
+				for _, pixels := range sortedKeys(speed.FramesPerSecond) {
+					if a, b := speed.FramesPerSecond[pixels], other.FramesPerSecond[pixels]; a > 0 && b > 0 {
+						sum += math.Log(a / b)
+						n++
+					}
+				}
+			}
 		}
 	}
+	if n == 0 {
+		return 1
+	}
+	return math.Exp(sum / float64(n))
+}
+
+// hostKey names what hosts must have in common to be of one class.
+func hostKey(node *Node) string {
+	var kinds []string
+	for _, d := range node.Devices {
+		_, key := roundSpeeds(d)
+		kinds = append(kinds, key)
+	}
+	slices.Sort(kinds)
+	labels := slices.Sorted(slices.Values(node.Labels))
+	return fmt.Sprintf("%d %d %d %d %q %q", node.Host[Threads], node.Host[Memory]>>30, node.Host[Network]/1_000_000, node.Host[HostSessions], labels, kinds)
+}
+
+// wholeHost is the host's room with its unlimited dimensions filled in.
+func wholeHost(node *Node) Room {
+	var whole Room
+	for d := firstOfHost; d < dims; d++ {
+		whole[d] = node.Host[d]
+		if whole[d] == 0 && d != Threads {
+			whole[d] = Unlimited
+		}
+	}
+	return whole
+}
+
+// wholeDevice is the device's own room.
+func wholeDevice(spec *Device) Room {
+	whole := Room{Sessions: Unlimited, GPUMemory: Unlimited}
+	if spec.Sessions > 0 {
+		whole[Sessions] = int64(spec.Sessions)
+	}
+	if spec.MemoryBytes > 0 {
+		whole[GPUMemory] = spec.MemoryBytes
+	}
+	if len(spec.Encoders) > 0 && spec.Kind != hwaccel.CPU {
+		whole[Encode] = Whole
+	}
+	if len(spec.Decoders) > 0 {
+		whole[Decode] = Whole
+	}
+	return whole
 }

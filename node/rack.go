@@ -1,0 +1,302 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"millrace/cluster"
+	"millrace/hwaccel"
+	"millrace/job"
+	"millrace/scheduler"
+)
+
+// rack keeps the scheduler's engine in step with the agreed state and with the
+// workers' polls. It is made anew for each term of leadership, and whenever a
+// proposal's fate isn't known: all that it keeps follows from the state.
+type rack struct {
+	engine *scheduler.Engine
+	jobs   map[job.ID]*jobSeen
+	nodes  map[string]bool
+}
+
+// jobSeen is what the engine was told of a job.
+type jobSeen struct {
+	record   job.Record
+	encoders string // that can make its codec
+	tasks    map[job.TaskID]taskSeen
+}
+
+// taskSeen is what the engine was told of a task: which attempt waits or runs, 0
+// if none does.
+type taskSeen struct{ queued, running int }
+
+func newRack(now time.Time) *rack {
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool)}
+}
+
+// follow tells the engine what has changed since the last time, and says when
+// the next of the tasks that are held back is due.
+func (r *rack) follow(view cluster.View, l *leader) time.Duration {
+	now := l.now()
+	delayed, next := l.delayed(now)
+	r.engine.Advance(now)
+	r.followNodes(view, l, now)
+	unsettled := make(map[job.ID]bool, len(r.jobs))
+	for record := range view.Unsettled() {
+		id := record.Job.ID
+		unsettled[id] = true
+		seen := r.jobs[id]
+		if seen == nil {
+			seen = &jobSeen{encoders: encodersFor(record.Job.Spec.Codec), tasks: make(map[job.TaskID]taskSeen)}
+			r.jobs[id] = seen
+		}
+		if same(seen.record, record) && !delayed[id] {
+			continue
+		}
+		seen.record = record
+		if !r.followJob(seen, record, l, now) {
+			seen.record = job.Record{} // look again when more nodes are known
+		}
+	}
+	for id, seen := range r.jobs {
+		if unsettled[id] {
+			continue
+		}
+		record, _ := view.Record(id)
+		r.endAll(id, seen, record)
+		r.engine.RemoveJob(id)
+		delete(r.jobs, id)
+	}
+	l.forget(unsettled)
+	return next
+}
+
+// same says whether nothing in a job changed: what the state holds is never
+// written over.
+func same(a, b job.Record) bool {
+	return a.Job == b.Job && len(a.Tasks) == len(b.Tasks) && (len(a.Tasks) == 0 || &a.Tasks[0] == &b.Tasks[0])
+}
+
+// delayed lists the jobs that have a task which waits for another try, which
+// must be looked at though they didn't change, and says how long it is until the
+// next of them is due.
+func (l *leader) delayed(now time.Time) (map[job.ID]bool, time.Duration) {
+	jobs, next := make(map[job.ID]bool), idleStep
+	for key, at := range l.retryAt {
+		jobs[key.job] = true
+		if wait := at.Sub(now); wait > 0 {
+			next = min(next, wait)
+		}
+	}
+	return jobs, next
+}
+
+func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(l.workers)) {
+		worker := l.workers[id]
+		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
+		state, _ := view.NodeState(id)
+		node := scheduler.Node{ID: id, Session: worker.report.Session, Host: shared, Devices: devices}
+		switch {
+		case now.Sub(worker.seen) > LeaseTime:
+			node.Closed = "it doesn't answer"
+		case worker.report.Draining:
+			node.Closed = "it is stopping"
+		case state.Draining:
+			node.Closed = "it is draining"
+		}
+		r.engine.SetNode(node)
+		r.nodes[id] = true
+	}
+	for id := range r.nodes {
+		if l.workers[id] == nil {
+			r.engine.RemoveNode(id)
+			delete(r.nodes, id)
+		}
+	}
+}
+
+// followJob tells the engine of a job's tasks. It is false when an attempt
+// couldn't be counted.
+func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.Time) bool {
+	all := true
+	r.engine.SetJob(describeJob(record))
+	inspect := record.Task(job.TaskID(job.InspectTask))
+	inspected := inspect != nil && inspect.State == job.TaskFinished
+	for _, task := range record.Tasks {
+		had := seen.tasks[task.ID]
+		var want taskSeen
+		switch {
+		case task.Held():
+			want.running = task.Last().Number
+		case l.retryAt[taskKey{record.Job.ID, task.ID}].After(now):
+		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders) == "":
+			all = false // until a node can make the codec
+		case ready(record, task, inspected):
+			want.queued = task.NextAttempt()
+		}
+		if had == want {
+			continue
+		}
+		if had.running != 0 && had.running != want.running {
+			r.end(record.Job.ID, task, had.running)
+		}
+		if had.queued != 0 && had.queued != want.queued {
+			r.engine.Withdraw(record.Job.ID, task.ID)
+		}
+		if want.queued != 0 && had.queued != want.queued {
+			described := describeTask(record, task)
+			described.Attempt = want.queued
+			r.engine.Queue(described)
+		}
+		if want.running != 0 && had.running != want.running && !r.adopt(record, task) {
+			all, want.running = false, 0
+		}
+		seen.tasks[task.ID] = want
+	}
+	return all
+}
+
+// ready is record.Ready without its search for the inspect task at each of
+// thousands of chunks.
+func ready(record job.Record, task *job.Task, inspected bool) bool {
+	switch task.Kind {
+	case job.EncodeTask, job.AudioTask, job.ThumbnailsTask:
+		return task.State == job.TaskWaiting && inspected
+	}
+	return record.Ready(task)
+}
+
+func (r *rack) adopt(record job.Record, task *job.Task) bool {
+	last := task.Last()
+	described := describeTask(record, task)
+	return r.engine.Adopt(scheduler.Run{
+		Ref:  job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: last.Number},
+		Work: described.Work, Frames: described.Frames, Node: last.Node, Device: last.Device,
+		Encoder: last.Encoder, Threads: last.Threads, Started: last.Started,
+	})
+}
+
+// end frees an attempt's room, and lets the engine learn how long it took.
+func (r *rack) end(id job.ID, task *job.Task, number int) {
+	took := time.Duration(0)
+	for _, attempt := range task.Attempts {
+		if attempt.Number == number && attempt.Outcome == job.OutcomeFinished {
+			took = attempt.Ended.Sub(attempt.Started)
+		}
+	}
+	r.engine.End(job.Ref{Job: id, Task: task.ID, Attempt: number}, took)
+}
+
+// endAll ends what the engine takes to be running of a job that is settled.
+func (r *rack) endAll(of job.ID, seen *jobSeen, record job.Record) {
+	for _, id := range slices.Sorted(maps.Keys(seen.tasks)) {
+		had := seen.tasks[id]
+		if had.running == 0 {
+			continue
+		}
+		task := &job.Task{ID: id}
+		if record.Job != nil && record.Task(id) != nil {
+			task = record.Task(id)
+		}
+		r.end(of, task, had.running)
+	}
+}
+
+// decide asks the engine what starts now.
+func (r *rack) decide() []scheduler.Assignment {
+	placed := r.engine.Decide()
+	for i, a := range placed {
+		seen := r.jobs[a.Job]
+		seen.tasks[a.Task] = taskSeen{running: a.Attempt}
+		if a.Task == job.TaskID(job.InspectTask) {
+			// The plan is made for the encoder that the rack does most with.
+			placed[i].Encoder = r.engine.Encoder(seen.encoders)
+		}
+	}
+	return placed
+}
+
+// refused takes back what the state didn't accept: a newer change was faster.
+func (r *rack) refused(placed []scheduler.Assignment, started []job.Ref) {
+	for _, a := range placed {
+		ref := job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}
+		if slices.Contains(started, ref) {
+			continue
+		}
+		r.engine.End(ref, 0)
+		if seen := r.jobs[a.Job]; seen != nil {
+			seen.tasks[a.Task] = taskSeen{}
+			seen.record = job.Record{} // look again
+		}
+	}
+}
+
+func describeJob(record job.Record) scheduler.Job {
+	j := scheduler.Job{
+		ID: record.Job.ID, Org: record.Job.Org, Priority: record.Job.Spec.Priority, Queued: record.Job.Created,
+		Started: record.Job.Status != job.Queued,
+	}
+	if record.Job.Plan != nil {
+		j.Frames = record.Job.Plan.Timeline.Frames
+	}
+	return j
+}
+
+// efforts is what a frame takes at each quality, in percent of standard: the
+// presets' own proportions (see hwaccel's table of encoders).
+var efforts = map[job.Quality]int{job.Economy: 50, job.Standard: 100, job.High: 300}
+
+func describeTask(record job.Record, task *job.Task) scheduler.Task {
+	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind}, Frames: 1}
+	plan := record.Job.Plan
+	switch {
+	case plan == nil:
+	case task.Kind == job.EncodeTask:
+		renditions := renditionsOf(plan, task.Renditions)
+		work := &described.Work
+		work.Ladder = scheduler.Ladder(renditions)
+		if len(renditions) > 0 {
+			work.Encoders = renditions[0].Encoder
+		}
+		work.SourceCodec, work.SourcePixels = plan.Source.VideoCodec, scheduler.SourcePixels(plan.Source.Width, plan.Source.Height)
+		work.Effort = efforts[record.Job.Spec.Quality]
+		work.ToneMap, work.Deinterlace = plan.Picture.ToneMap, plan.Picture.Deinterlace
+		described.Frames = task.Chunk.Frames.Len()
+	case task.Kind == job.AudioTask:
+		described.Frames = plan.Timeline.Frames * int64(max(1, len(plan.Audio)))
+	case task.Kind == job.ThumbnailsTask:
+		described.Frames = plan.Timeline.Frames
+	}
+	for _, attempt := range task.Attempts {
+		if attempt.Outcome == job.OutcomeFailed && !slices.Contains(described.FailedOn, attempt.Node) {
+			described.FailedOn = append(described.FailedOn, attempt.Node)
+		}
+	}
+	return described
+}
+
+func renditionsOf(plan *job.Plan, names []string) []job.Rendition {
+	var list []job.Rendition
+	for _, rendition := range plan.Renditions {
+		if slices.Contains(names, rendition.Name) {
+			list = append(list, rendition)
+		}
+	}
+	return list
+}
+
+// encodersFor names the encoders that can make a codec, separated by commas.
+func encodersFor(codec job.Codec) string {
+	names := ""
+	for _, row := range hwaccel.Rows() {
+		if row.Codec == codec {
+			if names != "" {
+				names += ","
+			}
+			names += row.Encoder
+		}
+	}
+	return names
+}

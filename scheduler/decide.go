@@ -1,0 +1,305 @@
+package scheduler
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"millrace/job"
+)
+
+// widest is the most threads that one task gets: encoders gain little from more.
+const widest = 16
+
+// Decide says which waiting tasks start now, and where. They count as running
+// from then on; [Engine.End] ends them, also where they could not be started.
+func (e *Engine) Decide() []Assignment {
+	if e.waiting == 0 {
+		return nil
+	}
+	if e.pricedAt != e.version || math.Abs(e.demand-e.priced) > priceDrift*e.priced {
+		e.reprice()
+	}
+	var placed []Assignment
+	var runs []*run
+	for _, best := range []bool{true, false} {
+		for {
+			p := e.next(best)
+			if p == nil {
+				break
+			}
+			g := p.lanes.items[0].jobs.items[0]
+			d, w := e.spot(p, g, best)
+			if d == nil {
+				p.full, p.fullBest = !best, true
+				continue
+			}
+			a, r := e.start(g, d, w)
+			placed, runs = append(placed, a), append(runs, r)
+		}
+	}
+	if e.waiting == 0 {
+		e.widen(placed, runs)
+	}
+	return placed
+}
+
+// next is the order step: the pile whose first lane has its turn.
+func (e *Engine) next(best bool) *pile {
+	var first *pile
+	for i := 0; i < len(e.active); i++ {
+		p := e.active[i]
+		if p.tasks == 0 {
+			p.listed = false
+			e.active[i] = e.active[len(e.active)-1]
+			e.active = e.active[:len(e.active)-1]
+			i--
+			continue
+		}
+		if p.full || best && p.fullBest {
+			continue
+		}
+		if first == nil || p.turnBefore(first) {
+			first = p
+		}
+	}
+	return first
+}
+
+// turnBefore orders piles by their first lanes. What ends a job goes before all
+// else: it takes next to nothing, and somebody waits for it.
+func (p *pile) turnBefore(other *pile) bool {
+	if a, b := ends(p.work.Kind), ends(other.work.Kind); a != b {
+		return a
+	}
+	mine, its := p.lanes.items[0], other.lanes.items[0]
+	if mine.org != its.org {
+		if mine.org.had != its.org.had {
+			return mine.org.had < its.org.had
+		}
+		return mine.org.ID < its.org.ID
+	}
+	a, b := mine.jobs.items[0].job, its.jobs.items[0].job
+	if a != b {
+		return a.before(b)
+	}
+	return p.key < other.key
+}
+
+func ends(kind job.TaskKind) bool { return kind == job.PackageTask || kind == job.CleanupTask }
+
+// spot is the steps ways and fit: where the first task of a group goes. With
+// best, only where no other work is needed more.
+func (e *Engine) spot(p *pile, g *group, best bool) (*device, *way) {
+	t := &g.tasks[0]
+	quickest := math.Inf(1)
+	for _, w := range p.ways {
+		if w.class.devices > 0 {
+			quickest = min(quickest, e.expect(w, t.frames, 1))
+		}
+	}
+	light := e.horizon <= quickest
+	var device *device
+	var chosen *way
+	least := math.Inf(1)
+	for _, failedToo := range []bool{false, true} {
+		for _, w := range p.ways {
+			if w.class.devices == 0 || best && !light && !w.tight {
+				continue
+			}
+			d := e.fit(w, g, t, failedToo, !light)
+			if d == nil {
+				continue
+			}
+			score := e.score(w, d, t.frames, light, p.work.Prefer)
+			if score < least && (best && !light || e.worthIt(p, w, d, t.frames, light)) {
+				device, chosen, least = d, w, score
+			}
+		}
+		if device != nil || len(t.failedOn) == 0 {
+			break
+		}
+	}
+	return device, chosen
+}
+
+// score is what a way is chosen by, less is better: time where there is room for
+// all, the price where there isn't.
+func (e *Engine) score(w *way, d *device, frames int64, light bool, prefer string) float64 {
+	switch {
+	case prefer == PreferEnergy && d.spec.Watts > 0:
+		return d.spec.Watts * float64(max(w.need[Encode], w.need[Threads]*Whole/max(1, w.class.whole[Threads]))) * w.time(frames)
+	case light:
+		return e.expect(w, frames, e.width(w, d)) / d.speed
+	}
+	return w.cost
+}
+
+// width is how many threads a task would get where nothing else waits.
+func (e *Engine) width(w *way, d *device) int {
+	if !w.divisible {
+		return 1
+	}
+	return int(min(widest, max(1, d.host.free[Threads]/Thread/max(1, int64(e.waiting)))))
+}
+
+// expect is how long a task should take, in seconds.
+func (e *Engine) expect(w *way, frames int64, threads int) float64 {
+	t := w.time(frames)
+	if threads > 1 {
+		t /= float64(threads) / wideLoss
+	}
+	return t
+}
+
+// worthIt says whether a task that starts here now ends no later than if it
+// waited for a faster class. It is always worth it where nothing faster runs:
+// then nothing would end that one could wait for.
+func (e *Engine) worthIt(p *pile, w *way, d *device, frames int64, light bool) bool {
+	threads := 1
+	if light {
+		threads = e.width(w, d)
+	}
+	here := e.expect(w, frames, threads)
+	for _, other := range p.ways {
+		c := other.class
+		if c == w.class || c.ends.len() == 0 || c.devices == 0 {
+			continue
+		}
+		there := e.expect(other, frames, 1)
+		if there >= here {
+			continue
+		}
+		wait := max(0, c.ends.items[0].end()-e.clock)
+		if !light {
+			wait = max(wait, e.horizon)
+		}
+		if wait+there < here {
+			return false
+		}
+	}
+	return true
+}
+
+// fit finds a device with room. Under a full queue a job's tasks go back to the
+// nodes that have read of its source; where there is room for all they spread.
+func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device {
+	if near && len(t.failedOn) == 0 {
+		for _, h := range g.job.recent {
+			if h == nil {
+				break
+			}
+			if h.gone {
+				continue
+			}
+			for _, d := range h.devices {
+				if d.class == w.class && w.class.tree.room(d).Fits(&w.need) {
+					return d
+				}
+			}
+		}
+	}
+	var skip func(*device) bool
+	if len(t.failedOn) > 0 && !failedToo {
+		skip = func(d *device) bool { return slices.Contains(t.failedOn, d.host.node.ID) }
+	}
+	return w.class.tree.find(&w.need, skip)
+}
+
+// start takes a group's first task out of the queue and gives it a device.
+func (e *Engine) start(g *group, d *device, w *way) (Assignment, *run) {
+	q, p := g.job, g.lane.pile
+	t := e.pop(g)
+	ref := job.Ref{Job: q.ID, Task: t.task, Attempt: int(t.attempt)}
+	threads := max(1, int(w.need[Threads]/Thread))
+	r := e.begin(q, d, w, ref, t.frames, threads)
+	e.charge(q.org, p.charge(w, t.frames))
+	a := Assignment{
+		Job: q.ID, Expected: time.Duration(r.expected * float64(time.Second)),
+		Assignment: job.Assignment{
+			Task: t.task, Attempt: ref.Attempt, Node: d.host.node.ID, Session: d.host.node.Session,
+			Device: d.spec.ID, Encoder: w.encoder, Threads: threads,
+		},
+	}
+	if p.work.Kind == job.EncodeTask && q.bound[p.work.Ladder] == "" {
+		a.Bound = true
+		e.bind(q, p.work.Ladder, w.encoder)
+	}
+	return a, r
+}
+
+// charge is what a task costs its organisation, whichever device it got: what
+// it would on the best.
+func (p *pile) charge(w *way, frames int64) float64 {
+	if p.cost > 0 {
+		return p.cost * float64(frames)
+	}
+	return w.time(frames)
+}
+
+// begin takes an attempt's room.
+func (e *Engine) begin(q *queued, d *device, w *way, ref job.Ref, frames int64, threads int) *run {
+	r := &run{ref: ref, job: q, device: d, class: d.class, way: w, need: w.need, frames: frames, started: e.clock, place: -1}
+	if w.divisible && threads > 1 {
+		r.need[Threads] = int64(threads) * Thread
+	}
+	e.runs[ref] = r
+	d.host.running++
+	q.active++
+	e.estimate(r, threads)
+	r.class.ends.push(r)
+	d.free.take(&r.need, 0, firstOfHost)
+	d.host.free.take(&r.need, firstOfHost, dims)
+	e.changed(d.host)
+	q.visited(d.host)
+	return r
+}
+
+// estimate says how long an attempt should take.
+func (e *Engine) estimate(r *run, threads int) {
+	w, d := r.way, r.device
+	narrow := 1.0
+	if w.divisible && threads > 1 {
+		narrow = float64(threads) / wideLoss
+	}
+	r.profiled = (w.fixed + float64(r.frames)*w.seconds/d.speed) / narrow
+	r.expected = r.profiled * w.learned * e.costs.device(d.key(), w.bucket) * jobRatio(&r.job.ratio)
+}
+
+// visited notes that a host reads a job's source.
+func (q *queued) visited(h *host) {
+	i := slices.Index(q.recent[:], h)
+	if i < 0 {
+		i = len(q.recent) - 1
+	}
+	copy(q.recent[1:i+1], q.recent[:i])
+	q.recent[0] = h
+}
+
+// widen gives the threads that no task waits for to the encodes that were just
+// placed: a job's last chunks, or a short video's only one, then use the whole
+// machine.
+func (e *Engine) widen(placed []Assignment, runs []*run) {
+	for again := true; again; {
+		again = false
+		for i, r := range runs {
+			h := r.device.host
+			if !r.way.divisible || h.free[Threads] < Thread || placed[i].Threads >= widest {
+				continue
+			}
+			r.need[Threads] += Thread
+			h.free[Threads] -= Thread
+			placed[i].Threads++
+			again = true
+		}
+	}
+	for i, r := range runs {
+		if !r.way.divisible {
+			continue
+		}
+		e.estimate(r, placed[i].Threads)
+		placed[i].Expected = time.Duration(r.expected * float64(time.Second))
+		r.class.ends.fix(r)
+		e.changed(r.device.host)
+	}
+}

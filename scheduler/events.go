@@ -1,0 +1,292 @@
+package scheduler
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"millrace/job"
+)
+
+// SetOrg takes note of an organisation's rights. One that was never set has a
+// weight of 1 and no quota.
+func (e *Engine) SetOrg(rights Org) {
+	o := e.org(rights.ID)
+	o.Org = rights
+	e.admit(o)
+}
+
+func (e *Engine) org(id string) *org {
+	o := e.orgs[id]
+	if o == nil {
+		o = &org{Org: Org{ID: id}}
+		o.held = heap[*queued]{
+			less: func(a, b *queued) bool { return a.before(b) },
+			at:   func(q *queued) *int { return &q.place },
+		}
+		e.orgs[id] = o
+	}
+	return o
+}
+
+// SetJob adds a job, or takes note of how it changed. A job's order among the
+// others changes with its priority, its deadline, and once its frames are known.
+func (e *Engine) SetJob(j Job) {
+	q := e.jobs[j.ID]
+	if q == nil {
+		q = &queued{Job: j, org: e.org(j.Org), place: -1, bound: make(map[string]string)}
+		q.due = e.dueAt(q, 0)
+		e.jobs[j.ID] = q
+		q.org.held.push(q)
+	}
+	q.Job = j
+	e.redue(q)
+	if j.Started && !q.admitted {
+		q.org.held.remove(q)
+		e.letIn(q)
+	}
+	e.admit(q.org)
+}
+
+// redue finds anew when a job is due, and moves it where that says.
+func (e *Engine) redue(q *queued) {
+	q.due = e.dueAt(q, e.alone(q))
+	q.org.held.fix(q)
+	for _, g := range q.groups {
+		g.lane.jobs.fix(g)
+	}
+}
+
+// alone is about how long a job takes on one device that has nothing else to
+// do: the best for each of its works.
+func (e *Engine) alone(q *queued) float64 {
+	frames := q.Frames
+	if frames <= 0 {
+		frames = unknownFrames
+	}
+	sum := 0.0
+	for _, g := range q.groups {
+		if g.lane.pile.work.Kind == job.EncodeTask {
+			sum += g.lane.pile.least
+		}
+	}
+	if sum == 0 {
+		sum = typicalSeconds
+	}
+	return float64(frames) * sum
+}
+
+// typicalSeconds is a frame of a ladder from 1080p on one thread, for a job of
+// which nothing is known: 11 frames a second were measured (docs/benchmarks.md).
+const typicalSeconds = 1.0 / 11
+
+// admit lets in the jobs that are due first, as far as the quota goes.
+func (e *Engine) admit(o *org) {
+	for o.Closed == "" && o.held.len() > 0 && (o.Running <= 0 || o.admitted < o.Running) {
+		q := o.held.items[0]
+		o.held.remove(q)
+		e.letIn(q)
+	}
+}
+
+func (e *Engine) letIn(q *queued) {
+	q.admitted = true
+	q.org.admitted++
+	for _, g := range q.groups {
+		frames := int64(0)
+		for i := range g.tasks {
+			frames += g.tasks[i].frames
+		}
+		e.count(g, len(g.tasks), frames)
+	}
+}
+
+// RemoveJob forgets a job that has ended, with its waiting tasks. Attempts that
+// run keep their room until they are ended.
+func (e *Engine) RemoveJob(id job.ID) {
+	q := e.jobs[id]
+	if q == nil {
+		return
+	}
+	for len(q.groups) > 0 {
+		e.dropTask(q.groups[0], len(q.groups[0].tasks)-1)
+	}
+	delete(e.jobs, id)
+	q.org.held.remove(q)
+	if q.admitted {
+		q.org.admitted--
+		e.admit(q.org)
+	}
+}
+
+// Queue adds a waiting task of a job that was set. It must not be in the queue.
+func (e *Engine) Queue(t Task) {
+	q := e.jobs[t.Job]
+	if q == nil {
+		return
+	}
+	work := t.Work
+	if encoder, bound := q.bound[work.Ladder]; bound && work.Kind == job.EncodeTask {
+		work.Encoders = encoder
+	}
+	groups := len(q.groups)
+	e.push(q, e.pile(work), waiting{task: t.Task, frames: max(1, t.Frames), attempt: int32(t.Attempt), failedOn: t.FailedOn})
+	if len(q.groups) > groups {
+		e.redue(q)
+	}
+}
+
+// Withdraw takes a waiting task out of the queue, and says whether it was in it.
+func (e *Engine) Withdraw(id job.ID, task job.TaskID) bool {
+	q := e.jobs[id]
+	if q == nil {
+		return false
+	}
+	for _, g := range q.groups {
+		for i := range g.tasks {
+			if g.tasks[i].task == task {
+				e.dropTask(g, i)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Bind says that a ladder of a job is made by one encoder only: a task of it
+// has been started before the engine was made.
+func (e *Engine) Bind(id job.ID, ladder, encoder string) {
+	if q := e.jobs[id]; q != nil && !strings.Contains(encoder, ",") {
+		e.bind(q, ladder, encoder)
+	}
+}
+
+func (e *Engine) bind(q *queued, ladder, encoder string) {
+	if q.bound[ladder] == encoder {
+		return
+	}
+	q.bound[ladder] = encoder
+	for _, g := range slices.Clone(q.groups) {
+		work := g.lane.pile.work
+		if work.Kind != job.EncodeTask || work.Ladder != ladder || work.Encoders == encoder {
+			continue
+		}
+		work.Encoders = encoder
+		p := e.pile(work)
+		tasks := slices.Clone(g.tasks)
+		for len(g.tasks) > 0 {
+			e.dropTask(g, len(g.tasks)-1)
+		}
+		for _, t := range tasks {
+			e.push(q, p, t)
+		}
+	}
+}
+
+// Run is an attempt that was under way before the engine was made.
+type Run struct {
+	Ref             job.Ref
+	Work            Work
+	Frames          int64
+	Node, Device    string
+	Encoder         string
+	Threads         int
+	Started         time.Time
+	AlreadyFinished int64 // frames
+}
+
+// Adopt counts the room of an attempt that runs, and says whether it could: the
+// node and the device must be known.
+func (e *Engine) Adopt(r Run) bool {
+	h := e.nodes[r.Node]
+	q := e.jobs[r.Ref.Job]
+	if h == nil || h.gone || q == nil || e.runs[r.Ref] != nil {
+		return false
+	}
+	i := slices.IndexFunc(h.devices, func(d *device) bool { return d.spec.ID == r.Device })
+	if i < 0 {
+		return false
+	}
+	d := h.devices[i]
+	work := r.Work
+	if r.Encoder != "" && work.Kind == job.EncodeTask {
+		work.Encoders = r.Encoder
+	}
+	w := &way{class: d.class, encoder: r.Encoder, learned: 1, need: Room{Threads: Thread}}
+	for _, known := range e.pile(work).ways {
+		if known.class == d.class {
+			w = known
+			break
+		}
+	}
+	e.begin(q, d, w, r.Ref, max(1, r.Frames), max(1, r.Threads))
+	e.runs[r.Ref].started = e.seconds(r.Started)
+	d.class.ends.fix(e.runs[r.Ref])
+	return true
+}
+
+// End frees what an attempt took up. took is how long it ran if it finished,
+// and is learned from; 0 if it didn't. It says whether the attempt was known.
+func (e *Engine) End(ref job.Ref, took time.Duration) bool {
+	r := e.runs[ref]
+	if r == nil {
+		return false
+	}
+	delete(e.runs, ref)
+	d := r.device
+	d.host.running--
+	r.job.active--
+	r.class.ends.remove(r)
+	d.free.give(&r.need, 0, firstOfHost)
+	d.host.free.give(&r.need, firstOfHost, dims)
+	if d.host.gone {
+		e.forget(d.host)
+	} else {
+		e.changed(d.host)
+		e.reopen(d.host)
+	}
+	if took > 0 {
+		e.learn(r, took.Seconds())
+	}
+	return true
+}
+
+// changed tells the trees of a host's room, which is in the leaves of all its
+// devices.
+func (e *Engine) changed(h *host) {
+	for _, d := range h.devices {
+		d.class.tree.update(d)
+	}
+}
+
+// relearn is by how much a class's learned speed must differ for its ways to
+// take note.
+const relearn = 0.02
+
+func (e *Engine) learn(r *run, took float64) {
+	w, c := r.way, r.class
+	if w.bucket == "" {
+		return
+	}
+	r.job.ratio.add(math.Log(min(max(took*jobRatio(&r.job.ratio)/r.expected, 1.0/wildest), wildest)))
+	e.costs.learn(c.key, r.device.key(), w.bucket, r.profiled, r.expected, took)
+	learned := e.costs.class(c.key, w.bucket)
+	if math.Abs(learned-w.learned) <= relearn*w.learned {
+		return
+	}
+	for _, p := range c.piles {
+		for _, other := range p.ways {
+			if other.class == c && other.bucket == w.bucket {
+				other.learned = learned
+			}
+		}
+	}
+}
+
+// jobTrust is how many attempts of a job it takes until its own pictures weigh
+// as much as what is usual.
+const jobTrust = 2
+
+// jobRatio is how much harder a job's pictures are than usual.
+func jobRatio(a *average) float64 { return math.Exp(a.log * a.n / (a.n + jobTrust)) }

@@ -1,0 +1,78 @@
+package scheduler
+
+import (
+	"strconv"
+	"strings"
+
+	"millrace/hwaccel"
+)
+
+// FromProfiles describes a node's devices to the scheduler by what trial encodes
+// measured, and the room that they share.
+func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
+	var shared Room
+	var devices []Device
+	for _, profile := range profiles {
+		if profile.Device.Kind == hwaccel.CPU {
+			shared[Threads] = int64(profile.Room.Threads) * Thread
+			shared[Memory] = profile.Room.MemoryBytes
+			shared[Scratch] = profile.Room.ScratchBytes
+		}
+	}
+	for _, profile := range profiles {
+		d := Device{ID: profile.Device.ID, Kind: profile.Device.Kind, Name: profile.Device.Name, Sessions: profile.Room.Sessions}
+		if d.Kind != hwaccel.CPU {
+			d.MemoryBytes = profile.Room.MemoryBytes
+		}
+		for _, encoder := range profile.Encoders {
+			if encoder.Works {
+				d.Encoders = append(d.Encoders, Speed{Codec: encoder.Encoder, FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads)})
+			}
+			if encoder.Works && encoder.Sessions > 0 && (d.Sessions == 0 || encoder.Sessions < d.Sessions) {
+				d.Sessions = encoder.Sessions
+			}
+		}
+		devices = append(devices, d)
+	}
+	return shared, devices
+}
+
+// usualSpeed stands for an encoder that works but was not measured, in frames of
+// 1080p a second and thread: x264 veryfast on a server's CPU.
+const usualSpeed = 40
+
+// byPixels turns speeds by rung ("360p") into speeds by the pixels of a picture
+// of 16:9.
+func byPixels(byRung map[string]float64, threads int) map[int]float64 {
+	speeds := make(map[int]float64, len(byRung))
+	for rung, fps := range byRung {
+		lines, err := strconv.Atoi(strings.TrimSuffix(rung, "p"))
+		if err == nil && lines > 0 && fps > 0 {
+			speeds[(lines*16+8)/9*lines] = fps
+		}
+	}
+	if len(speeds) == 0 {
+		speeds[fullHD] = usualSpeed * float64(max(1, threads))
+	}
+	return speeds
+}
+
+// Encoder is which of some encoders (comma-separated) the rack does most with,
+// empty if no open device has any of them.
+func (e *Engine) Encoder(encoders string) string {
+	best, most := "", 0.0
+	for name := range strings.SplitSeq(encoders, ",") {
+		sum := 0.0
+		for _, c := range e.classes {
+			for _, speed := range c.spec.Encoders {
+				if speed.Codec == name {
+					sum += speed.at(fullHD) * float64(c.devices)
+				}
+			}
+		}
+		if sum > most {
+			best, most = name, sum
+		}
+	}
+	return best
+}

@@ -1,0 +1,324 @@
+package scheduler
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"millrace/job"
+)
+
+const (
+	// priorityStep is how long a job must have waited to be on a level with one
+	// that is one step above it in priority. Every job ages alike, so what is due
+	// first stays first and nothing has to be sorted again.
+	priorityStep = 10 * time.Minute
+	// stretch is how much longer than alone on one device a job may take before
+	// it is late: a clip of a minute is due sooner than a film of ten hours that
+	// came before it, but not than one that came hours before it.
+	stretch = 2
+	// unknownFrames stands for a timeline that hasn't been inspected yet.
+	unknownFrames = 60 * 30
+
+	// shareHalfLife is how long it takes for half of what an organisation had to
+	// be forgotten.
+	shareHalfLife = 10 * time.Minute
+	// shareCredit is how many seconds of the whole rack an organisation that
+	// comes back is at most ahead of the others.
+	shareCredit = 10.0
+)
+
+// org is an organisation with what it has had of the rack.
+type org struct {
+	Org
+	// had is the seconds of the whole rack that it was given for its weight, each
+	// worth more the later: dividing all of them by the same number as time goes
+	// on would change nothing in their order.
+	had     float64
+	lanes   []*lane
+	waiting int // tasks in lanes
+	// admitted jobs count for the quota; those held wait for it, first due first.
+	admitted int
+	held     heap[*queued]
+}
+
+// queued is a job with its waiting tasks.
+type queued struct {
+	Job
+	org *org
+	// due is when it should be done, in seconds since the engine's first event.
+	due      float64
+	groups   []*group
+	active   int // attempts that run
+	admitted bool
+	place    int // among the held
+	// bound is the encoder of each ladder of which a task has started.
+	bound map[string]string
+	// recent are nodes that have read of the source, the latest first.
+	recent [4]*host
+	// ratio is how much harder its pictures are than others'.
+	ratio average
+}
+
+// group is a job's waiting tasks of one work.
+type group struct {
+	job   *queued
+	lane  *lane
+	place int // in the lane's heap
+	// tasks are a heap, the longest first: what is left at the end is then
+	// small, and the devices finish together.
+	tasks []waiting
+}
+
+// waiting is a task in the queue, kept small: there may be a million.
+type waiting struct {
+	task     job.TaskID
+	frames   int64
+	attempt  int32
+	failedOn []string
+}
+
+// pile is all waiting tasks of one work.
+type pile struct {
+	work  Work
+	key   int
+	ways  []*way // by class, then in the order of the work's encoders
+	lanes heap[*lane]
+	// tasks and frames wait.
+	tasks  int
+	frames int64
+	cost   float64 // of a frame, in seconds of the rack
+	least  float64 // seconds that a frame takes at least
+	// full says that none of its ways had room when last tried: fullBest of the
+	// best ways only.
+	full, fullBest bool
+	// listed says whether it is among the engine's active piles.
+	listed bool
+}
+
+// lane is one organisation's waiting tasks of one work.
+type lane struct {
+	org   *org
+	pile  *pile
+	place int // in the pile's heap
+	jobs  heap[*group]
+	tasks int
+}
+
+func newPile(work Work, key int) *pile {
+	return &pile{work: work, key: key, lanes: heap[*lane]{
+		less: func(a, b *lane) bool {
+			return cmp.Or(cmp.Compare(a.org.had, b.org.had), cmp.Compare(a.org.ID, b.org.ID)) < 0
+		},
+		at: func(l *lane) *int { return &l.place },
+	}}
+}
+
+func newLane(o *org, p *pile) *lane {
+	return &lane{org: o, pile: p, place: -1, jobs: heap[*group]{
+		less: func(a, b *group) bool { return a.job.before(b.job) },
+		at:   func(g *group) *int { return &g.place },
+	}}
+}
+
+func (q *queued) before(other *queued) bool {
+	if q.due != other.due {
+		return q.due < other.due
+	}
+	return q.ID < other.ID
+}
+
+// lane finds or makes the lane of a work.
+func (o *org) lane(p *pile) *lane {
+	for _, l := range o.lanes {
+		if l.pile == p {
+			return l
+		}
+	}
+	l := newLane(o, p)
+	o.lanes = append(o.lanes, l)
+	return l
+}
+
+// push puts a task into its job's group of a lane.
+func (e *Engine) push(q *queued, p *pile, t waiting) {
+	var g *group
+	for _, other := range q.groups {
+		if other.lane.pile == p {
+			g = other
+		}
+	}
+	if g == nil {
+		g = &group{job: q, lane: q.org.lane(p), place: -1}
+		q.groups = append(q.groups, g)
+	}
+	g.tasks = append(g.tasks, t)
+	for i := len(g.tasks) - 1; i > 0; { // up the heap
+		parent := (i - 1) / 2
+		if !g.tasks[i].before(&g.tasks[parent]) {
+			break
+		}
+		g.tasks[i], g.tasks[parent] = g.tasks[parent], g.tasks[i]
+		i = parent
+	}
+	if q.admitted {
+		e.count(g, 1, t.frames)
+	}
+}
+
+func (t *waiting) before(other *waiting) bool {
+	if t.frames != other.frames {
+		return t.frames > other.frames
+	}
+	return t.task < other.task
+}
+
+// pop takes the first task of a group.
+func (e *Engine) pop(g *group) waiting {
+	t := g.tasks[0]
+	e.dropTask(g, 0)
+	return t
+}
+
+// dropTask takes the task at an index out of a group.
+func (e *Engine) dropTask(g *group, i int) {
+	frames := g.tasks[i].frames
+	last := len(g.tasks) - 1
+	g.tasks[i] = g.tasks[last]
+	g.tasks[last] = waiting{}
+	g.tasks = g.tasks[:last]
+	for i < last { // down the heap
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if right := child + 1; right < last && g.tasks[right].before(&g.tasks[child]) {
+			child = right
+		}
+		if !g.tasks[child].before(&g.tasks[i]) {
+			break
+		}
+		g.tasks[i], g.tasks[child] = g.tasks[child], g.tasks[i]
+		i = child
+	}
+	for i > 0 && i < last { // or up: what came from the end may belong higher
+		parent := (i - 1) / 2
+		if !g.tasks[i].before(&g.tasks[parent]) {
+			break
+		}
+		g.tasks[i], g.tasks[parent] = g.tasks[parent], g.tasks[i]
+		i = parent
+	}
+	if g.job.admitted {
+		e.count(g, -1, -frames)
+	}
+	if len(g.tasks) == 0 {
+		g.job.groups = slices.DeleteFunc(g.job.groups, func(other *group) bool { return other == g })
+	}
+}
+
+// count keeps heaps and sums after tasks of an admitted job came or went.
+func (e *Engine) count(g *group, tasks int, frames int64) {
+	l, p, o := g.lane, g.lane.pile, g.job.org
+	before := o.waiting
+	l.tasks += tasks
+	p.tasks += tasks
+	o.waiting += tasks
+	p.frames += frames
+	e.waiting += tasks
+	e.demand += float64(frames) * p.least
+	if before == 0 && o.waiting > 0 {
+		e.comeBack(o)
+	}
+	switch {
+	case len(g.tasks) > 0 && g.place < 0:
+		l.jobs.push(g)
+	case len(g.tasks) == 0 && g.place >= 0:
+		l.jobs.remove(g)
+	}
+	switch {
+	case l.tasks > 0 && l.place < 0:
+		p.lanes.push(l)
+	case l.tasks == 0 && l.place >= 0:
+		p.lanes.remove(l)
+	}
+	if p.tasks > 0 && !p.listed {
+		p.listed, p.full, p.fullBest = true, false, false
+		e.active = append(e.active, p)
+	}
+}
+
+// measure finds the least time a frame can take, by which changes of the demand
+// are measured.
+func (p *pile) measure() {
+	p.least = 0
+	for _, w := range p.ways {
+		if s := w.seconds + w.fixed/w.typical(); p.least == 0 || s < p.least {
+			p.least = s
+		}
+	}
+}
+
+// comeBack limits how far an organisation that had nothing waiting is ahead of
+// those that had.
+func (e *Engine) comeBack(o *org) {
+	least := math.Inf(1)
+	for _, other := range e.orgs {
+		if other != o && other.waiting > 0 {
+			least = min(least, other.had)
+		}
+	}
+	if !math.IsInf(least, 1) {
+		o.had = max(o.had, least-shareCredit*e.worth())
+	}
+	e.moveLanes(o)
+}
+
+// worth is what a second of the rack counts now in what organisations had.
+func (e *Engine) worth() float64 {
+	return math.Exp2((e.clock - e.worthFrom) / shareHalfLife.Seconds())
+}
+
+// deflate divides what all organisations had before the numbers get too large.
+func (e *Engine) deflate() {
+	const largest = 1 << 40
+	worth := e.worth()
+	if worth < largest {
+		return
+	}
+	e.worthFrom = e.clock
+	for _, o := range e.orgs {
+		o.had /= worth
+	}
+	for _, p := range e.piles { // small ones may have become equal
+		for i := len(p.lanes.items) - 1; i >= 0; i-- {
+			p.lanes.down(i)
+		}
+	}
+}
+
+// charge counts what an organisation was given.
+func (e *Engine) charge(o *org, rackSeconds float64) {
+	weight := o.Weight
+	if weight <= 0 {
+		weight = 1
+	}
+	o.had += rackSeconds / weight * e.worth()
+	e.moveLanes(o)
+}
+
+func (e *Engine) moveLanes(o *org) {
+	for _, l := range o.lanes {
+		l.pile.lanes.fix(l)
+	}
+}
+
+// dueAt is when a job should be done.
+func (e *Engine) dueAt(q *queued, alone float64) float64 {
+	due := e.seconds(q.Queued) + stretch*alone - float64(q.Priority)*priorityStep.Seconds()
+	if !q.Deadline.IsZero() {
+		due = min(due, e.seconds(q.Deadline)-alone)
+	}
+	return due
+}

@@ -1,0 +1,249 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/hwaccel"
+	"millrace/job"
+)
+
+// What work takes up besides what profiles measure.
+const (
+	// A run of ffmpeg's memory, and its growth for each pixel of the largest
+	// picture: measured with a ladder of five from 1080p, one thread, 381 MiB in
+	// all (docs/benchmarks.md).
+	runBytes       = 150 << 20
+	bytesPerPixel  = 120
+	smallTaskBytes = 100 << 20
+	// gpuBytesPerPixel is what a session keeps of frames on the GPU: about 20
+	// surfaces of 12 bits a pixel, and a context.
+	gpuBytesPerPixel = 30
+	gpuContextBytes  = 120 << 20
+
+	// decodeToEncode is how much faster a CPU decodes H.264 than it encodes it
+	// with x264 veryfast. One decode shared by five renditions was measured to
+	// take 0.66 of five encodes that each decode for themselves, which gives 3.7.
+	decodeToEncode = 3.7
+	// wideLoss is what an encode on n threads takes more of CPU time than on
+	// one: 0.93 was measured for narrow to wide.
+	wideLoss = 1 / 0.93
+
+	// gpuHostSeconds is the CPU's part in a GPU's frame: demuxing, muxing, audio
+	// of its share, and driving the device.
+	gpuHostSeconds = 0.0002
+	// mapSeconds is tone-mapping a frame of 1080p on one thread, laceSeconds
+	// deinterlacing it.
+	mapSeconds  = 0.020
+	laceSeconds = 0.006
+	// fetchSeconds is copying a decoded frame of 1080p from a GPU.
+	fetchSeconds = 0.0006
+	fullHD       = 1920 * 1080
+
+	// startSeconds is what an encode task takes before its first frame: starting
+	// ffmpeg, reading the source's header, decoding from the keyframe before.
+	startSeconds = 0.4
+	// inspectSeconds, packageSeconds and thumbnailSeconds are for tasks that
+	// encode nothing.
+	inspectSeconds   = 1.0
+	packageSeconds   = 0.5
+	thumbnailSeconds = 0.002
+	// audioSeconds is AAC for a frame's time: 40 times real time at 30 frames.
+	audioSeconds = 1.0 / 40 / 30
+)
+
+// waysOf lists how a work can be done on a class: with each encoder that works
+// there, decoded there or by the CPU.
+func waysOf(work Work, c *class) []way {
+	if work.Kind != job.EncodeTask {
+		return plainWays(work, c)
+	}
+	var list []way
+	for encoder := range strings.SplitSeq(work.Encoders, ",") {
+		if !c.requires(work.Requires, encoder) {
+			continue
+		}
+		if w, can := encodeWay(work, c, encoder); can {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// plainWays are of tasks that encode no pictures: the CPU does them.
+func plainWays(work Work, c *class) []way {
+	if c.spec.Kind != hwaccel.CPU || !c.requires(work.Requires, "") {
+		return nil
+	}
+	w := way{class: c, learned: 1, bucket: string(work.Kind)}
+	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
+	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
+	switch work.Kind {
+	case job.AudioTask:
+		w.seconds, w.fixed = audioSeconds, startSeconds
+	case job.ThumbnailsTask:
+		w.seconds, w.fixed = thumbnailSeconds, startSeconds
+	case job.InspectTask:
+		w.fixed = inspectSeconds
+	default:
+		w.fixed = packageSeconds
+	}
+	return []way{w}
+}
+
+// encodeWay is how a class makes a ladder with an encoder; false if it can't.
+func encodeWay(work Work, c *class, encoder string) (way, bool) {
+	sizes := parseLadder(work.Ladder)
+	if len(sizes) == 0 {
+		return way{}, false
+	}
+	effort := 1.0
+	if work.Effort > 0 {
+		effort = float64(work.Effort) / 100
+	}
+	w := way{class: c, encoder: encoder, learned: 1, fixed: startSeconds}
+	w.bucket = fmt.Sprintf("%s %s %s", encoder, work.Ladder, work.SourceCodec)
+	largest, area := 0, 0
+	for _, pixels := range sizes {
+		largest = max(largest, pixels)
+		area += pixels
+	}
+	encode, ok := encodeSeconds(&c.spec, encoder, sizes)
+	if !ok {
+		return mixedWay(work, c, w, sizes, effort)
+	}
+	encode *= effort
+	cpu := cpuSeconds(work, largest)
+	if c.spec.Kind == hwaccel.CPU {
+		threads := float64(c.whole[Threads]) / Thread
+		// Profiles are of the whole device at work on one encode.
+		w.seconds = encode*threads/wideLoss + cpu + cpuDecodeSeconds(&c.spec, work, threads)
+		w.need = Room{Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels))}
+		w.divisible = true
+		return w.fitted(work)
+	}
+	sessions := int64(len(sizes))
+	if sessions > c.whole[Sessions] || c.spec.Consumer && sessions > c.whole[HostSessions] {
+		return way{}, false
+	}
+	decode := decodeSeconds(&c.spec, work)
+	if decode == 0 { // on the host, by a CPU of which only the threads are known
+		cpu += float64(work.SourcePixels) / fullHD * hostDecodeSeconds
+	}
+	tasks := c.spec.Tasks
+	if tasks == 0 {
+		tasks = 2
+	}
+	// One thread is all that a run's CPU part can take: it may be what is slow.
+	w.seconds = max(max(encode, decode)*float64(tasks), cpu)
+	w.need = Room{
+		Sessions: sessions, Encode: part(encode / w.seconds), Decode: part(decode / w.seconds),
+		GPUMemory: min(c.whole[GPUMemory], gpuContextBytes*sessions+gpuBytesPerPixel*int64(area+work.SourcePixels)),
+		Threads:   max(1, int64(cpu/w.seconds*Thread)), Memory: runBytes,
+	}
+	if c.spec.Consumer {
+		w.need[HostSessions] = sessions
+	}
+	return w.fitted(work)
+}
+
+// mixedWay decodes on a device that can't encode, as GPUs made for computing,
+// and encodes with the host's CPU.
+func mixedWay(work Work, c *class, w way, sizes []int, effort float64) (way, bool) {
+	decode := decodeSeconds(&c.spec, work)
+	if c.cpu == nil || decode == 0 {
+		return way{}, false
+	}
+	encode, ok := encodeSeconds(c.cpu, w.encoder, sizes)
+	if !ok {
+		return way{}, false
+	}
+	largest := slices.Max(sizes)
+	threads := float64(c.whole[Threads]) / Thread
+	w.seconds = max(encode*effort*threads/wideLoss+cpuSeconds(work, largest)+fetchSeconds*float64(work.SourcePixels)/fullHD, decode)
+	w.need = Room{
+		Decode: part(decode / w.seconds), GPUMemory: min(c.whole[GPUMemory], gpuContextBytes+gpuBytesPerPixel*int64(work.SourcePixels)),
+		Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels)),
+	}
+	return w.fitted(work)
+}
+
+// fitted adds what every way needs, and says whether an idle device has that.
+func (w way) fitted(work Work) (way, bool) {
+	// A task that needs more memory than there is gets all of it.
+	w.need[Memory] = min(w.need[Memory], w.class.whole[Memory])
+	if work.BytesPerFrame > 0 {
+		w.need[Network] = min(w.class.whole[Network], int64(float64(work.BytesPerFrame)/w.seconds))
+	}
+	return w, w.class.whole.Fits(&w.need)
+}
+
+// cpuSeconds is one thread's time for what the CPU does for a frame whatever
+// encodes it.
+func cpuSeconds(work Work, largest int) float64 {
+	picture := float64(max(work.SourcePixels, largest)) / fullHD
+	seconds := gpuHostSeconds
+	if work.ToneMap {
+		seconds += mapSeconds * picture
+	}
+	if work.Deinterlace {
+		seconds += laceSeconds * picture
+	}
+	return seconds
+}
+
+// hostDecodeSeconds is decoding a frame of 1080p H.264 on one thread of a host
+// that has no measured decoder: 250 frames a second.
+const hostDecodeSeconds = 1.0 / 250
+
+// part is a share of a device in millionths, rounded down so that two halves
+// make no more than a whole.
+func part(share float64) int64 { return int64(share * Whole) }
+
+// encodeSeconds is the encoder's time for a frame of every size.
+func encodeSeconds(spec *Device, encoder string, sizes []int) (float64, bool) {
+	for _, speed := range spec.Encoders {
+		if speed.Codec != encoder {
+			continue
+		}
+		sum := 0.0
+		for _, pixels := range sizes {
+			fps := speed.at(pixels)
+			if fps <= 0 {
+				return 0, false
+			}
+			sum += 1 / fps
+		}
+		return sum, true
+	}
+	return 0, false
+}
+
+// decodeSeconds is the device's own decoder's time for a frame, 0 if it has none
+// for the source's codec.
+func decodeSeconds(spec *Device, work Work) float64 {
+	for _, speed := range spec.Decoders {
+		if speed.Codec != work.SourceCodec {
+			continue
+		}
+		if fps := speed.at(work.SourcePixels); fps > 0 {
+			return 1 / fps
+		}
+	}
+	return 0
+}
+
+// cpuDecodeSeconds is one thread's time to decode a frame, by how fast the CPU
+// encodes H.264.
+func cpuDecodeSeconds(spec *Device, work Work, threads float64) float64 {
+	for _, speed := range spec.Encoders {
+		if speed.Codec != "libx264" {
+			continue
+		}
+		if fps := speed.at(work.SourcePixels); fps > 0 {
+			return threads / fps / decodeToEncode / wideLoss
+		}
+	}
+	return float64(work.SourcePixels) / fullHD * hostDecodeSeconds
+}
