@@ -5,6 +5,9 @@ SHELL := /bin/bash
 GO    ?= go
 # The version is git's description of the checkout, or "dev" without git.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The NVIDIA driver's header marks some of its functions as deprecated; C's own
+# warnings about them say nothing of our code.
+export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build

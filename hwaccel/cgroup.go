@@ -1,81 +1,11 @@
 package hwaccel
 
 import (
-	"fmt"
 	"io/fs"
-	"math"
 	"path"
-	"runtime"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
-
-// Affinity is how many CPUs this process may run on: what taskset, a cpuset
-// or the machine itself leave it.
-func Affinity() int {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return runtime.NumCPU()
-	}
-	return set.Count()
-}
-
-// DiscoverCPU describes the CPU of the machine whose file system is root, for a
-// process that may run on affinity of its CPUs. A container's quota is its
-// capacity, not the host's cores: a quota of less than one CPU counts as one
-// thread, one of 2.5 CPUs as two.
-func DiscoverCPU(root fs.FS, affinity int) (Device, Room) {
-	room := Room{Threads: max(affinity, 1), MemoryBytes: memoryTotal(root)}
-	limits := readCgroup(root)
-	driver := fmt.Sprintf("%s, %d threads", runtime.GOARCH, room.Threads)
-	if limits.cpus > 0 && limits.cpus < float64(room.Threads) {
-		room.Threads = max(1, int(limits.cpus))
-		driver = fmt.Sprintf("%s, quota of %s CPUs", runtime.GOARCH, decimal(math.Round(limits.cpus*100)/100))
-	}
-	if limits.memory > 0 && (room.MemoryBytes == 0 || limits.memory < room.MemoryBytes) {
-		room.MemoryBytes = limits.memory
-	}
-	return Device{ID: "cpu", Kind: CPU, Name: cpuName(root), Driver: driver}, room
-}
-
-// cpuName is the model by /proc/cpuinfo; machines with ARM CPUs call it by the
-// board or not at all.
-func cpuName(root fs.FS) string {
-	text, err := fs.ReadFile(root, "proc/cpuinfo")
-	if err != nil {
-		return "CPU"
-	}
-	fields := make(map[string]string)
-	for line := range strings.Lines(string(text)) {
-		key, value, found := strings.Cut(line, ":")
-		if key = strings.TrimSpace(key); found && fields[key] == "" {
-			fields[key] = strings.Join(strings.Fields(value), " ")
-		}
-	}
-	for _, key := range []string{"model name", "Model", "Hardware", "cpu model"} {
-		if fields[key] != "" {
-			return fields[key]
-		}
-	}
-	if part := fields["CPU part"]; part != "" {
-		return fmt.Sprintf("ARM CPU (implementer %s, part %s)", fields["CPU implementer"], part)
-	}
-	return "CPU"
-}
-
-// memoryTotal is the machine's memory in bytes, 0 if it doesn't say.
-func memoryTotal(root fs.FS) int64 {
-	text, _ := fs.ReadFile(root, "proc/meminfo")
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "MemTotal:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
-}
 
 // cgroupLimits are the tightest limits of a process's control groups; 0 is none.
 type cgroupLimits struct {

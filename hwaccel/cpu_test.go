@@ -1,9 +1,11 @@
 package hwaccel
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 func TestCapacityIsTheContainersNotTheHosts(t *testing.T) {
@@ -20,6 +22,8 @@ func TestCapacityIsTheContainersNotTheHosts(t *testing.T) {
 		{"v2-nested", 1, 65843012 << 10, "quota of 0.5 CPUs"},
 		{"v1-container", 3, 4 * gib, "quota of 3 CPUs"},
 		{"v1-hostpath", 1, 65843012 << 10, "quota of 1.5 CPUs"},
+		{"v1-nested", 4, 2 * gib, "quota of 4.5 CPUs"},
+		{"v2-memory", 16, 3 * gib, "16 threads"},
 		{"garbage", 16, 0, "16 threads"},
 		{"nothing at all", 16, 0, "16 threads"},
 	} {
@@ -55,5 +59,30 @@ func TestThisMachineIsDiscovered(t *testing.T) {
 	device, room := DiscoverCPU(os.DirFS("/"), Affinity())
 	if room.Threads < 1 || room.MemoryBytes < 1<<20 || device.Name == "" {
 		t.Errorf("got %+v, %+v", device, room)
+	}
+}
+
+func TestCPUSaysItsCoresAndVectorInstructions(t *testing.T) {
+	info := func(text string) fstest.MapFS { return fstest.MapFS{"proc/cpuinfo": {Data: []byte(text)}} }
+	thread := func(socket, core int, flags string) string {
+		return fmt.Sprintf("processor\t: 0\nphysical id\t: %d\ncore id\t: %d\nflags\t\t: %s\n\n", socket, core, flags)
+	}
+	for name, c := range map[string]struct {
+		text  string
+		cores int
+		simd  string
+	}{
+		"two threads a core":       {thread(0, 0, "avx avx2") + thread(0, 0, "avx avx2") + thread(0, 1, "") + thread(0, 1, ""), 2, "AVX2"},
+		"two sockets":              {thread(0, 0, "avx avx2 avx512f avx512bw") + thread(1, 0, ""), 2, "AVX-512"},
+		"AVX-512 without bytes":    {thread(0, 0, "avx2 avx512f"), 1, "AVX2"},
+		"an old one":               {thread(0, 0, "sse2 ssse3 sse4_2"), 1, "SSE4.2"},
+		"ARM":                      {"processor\t: 0\nFeatures\t: fp asimd evtstrm\nprocessor\t: 1\nFeatures\t: fp asimd\n", 2, "NEON"},
+		"ARM with scalable ones":   {"processor\t: 0\nFeatures\t: fp asimd sve sve2\n", 1, "SVE2"},
+		"nothing that can be read": {"\x00\x01", 0, ""},
+	} {
+		device, _ := DiscoverCPU(info(c.text), 1)
+		if device.Cores != c.cores || device.SIMD != c.simd {
+			t.Errorf("%s: got %d cores with %q, want %d with %q", name, device.Cores, device.SIMD, c.cores, c.simd)
+		}
 	}
 }
