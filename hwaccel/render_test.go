@@ -21,7 +21,7 @@ func machine(root fs.FS, open func(string) error) *Machine {
 type noDriver string
 
 func (n noDriver) scan(context.Context) ([]Sighting, string) { return nil, string(n) }
-func (noDriver) close()                       {}
+func (noDriver) close()                                      {}
 
 func works(string) error { return nil }
 

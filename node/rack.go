@@ -270,7 +270,7 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 		described.Frames = plan.Timeline.Frames
 	}
 	for _, attempt := range task.Attempts {
-		if attempt.Outcome == job.OutcomeFailed && !slices.Contains(described.FailedOn, attempt.Node) {
+		if attempt.Outcome == job.OutcomeFailed && hwaccel.RemedyFor(attempt.Failure.Code) != hwaccel.RetryHere && !slices.Contains(described.FailedOn, attempt.Node) {
 			described.FailedOn = append(described.FailedOn, attempt.Node)
 		}
 	}
