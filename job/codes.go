@@ -47,6 +47,11 @@ const (
 	EncoderStalled        Code = "encoder_stalled"
 	EncoderOutputMismatch Code = "encoder_output_mismatch"
 	HardwareUnavailable   Code = "hw_unavailable"
+	HardwareSessions      Code = "hw_session_limit"
+	HardwareMemory        Code = "hw_out_of_memory"
+	HardwareLost          Code = "hw_device_lost"
+	HardwareUnsupported   Code = "hw_unsupported"
+	HardwareDriver        Code = "hw_driver"
 	WorkerDiskFull        Code = "worker_disk_full"
 	WorkerLost            Code = "worker_lost"
 	InternalError         Code = "internal_error"
@@ -87,6 +92,11 @@ var CodeTable = []CodeInfo{
 	{EncoderStalled, BlameUnknown, "ffmpeg made no progress for too long and was killed.", "See the attempts in the job's tasks; the source may be damaged where it stopped."},
 	{EncoderOutputMismatch, BlameUnknown, "ffmpeg ended well but did not make the frames that the timeline promises.", "See the attempts in the job's tasks; the source may be damaged."},
 	{HardwareUnavailable, BlameNode, "The device or encoder can't be used now.", "See the node's devices; the task goes to another by itself."},
+	{HardwareSessions, BlameNode, "The device's driver opens no more encode sessions: its limit is reached, by Millrace or by another program.", "Nothing: Millrace learns the limit and tries again when a session is free. Stop other programs that encode on the device for more room."},
+	{HardwareMemory, BlameNode, "The device's own memory is full.", "Stop other programs that use the device; the task goes elsewhere by itself."},
+	{HardwareLost, BlameNode, "The device has stopped answering: it fell off the bus, was reset, or its driver was unloaded.", "See the node's kernel log; the task goes elsewhere by itself, and the device is tried again before it gets work."},
+	{HardwareUnsupported, BlameNode, "The device can't decode or encode this kind of picture.", "Nothing: the next-best encoder is used."},
+	{HardwareDriver, BlameNode, "A driver or one of its libraries is missing, too old, or doesn't fit the kernel's.", "Install the driver that the message names, or give the container its libraries; the next-best encoder is used meanwhile."},
 	{WorkerDiskFull, BlameNode, "The node has no room for scratch files.", "Free space on the node's data disk; the task goes elsewhere by itself."},
 	{WorkerLost, BlameNode, "The node stopped answering or restarted while it worked on this.", "Nothing: the task goes elsewhere by itself."},
 	{InternalError, BlameUnknown, "Something in Millrace went wrong.", "Report it with the job's id and the peers' logs."},
@@ -108,6 +118,11 @@ func (c Code) Info() CodeInfo {
 	}
 	return codeIndex[InternalError]
 }
+
+// PassesWithDevice says whether a failure is over once the task is away from a
+// device that is lost or full for the moment: it doesn't count as one of the
+// task's MaxFailures.
+func (c Code) PassesWithDevice() bool { return c == HardwareSessions || c == HardwareLost }
 
 // Failure is why an attempt or a job failed: a code to act on, a sentence that
 // says what and where, and a hint that says what to do. It is an error; wrap

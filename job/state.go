@@ -176,6 +176,9 @@ func (r Record) Fail(ref Ref, failure Failure, lastWords string, redo []TaskID, 
 	if task.Kind != PackageTask {
 		redo = nil // a cancelled job's cleanup must not put its chunks back in the queue
 	}
+	if failure.Code.PassesWithDevice() && passedInARow(task) < MaxLost {
+		return r.again(task, redo)
+	}
 	task.Failures++
 	if failure.Code.Info().Blame == BlameInput || task.Failures >= MaxFailures {
 		return r.giveUp(task, failure, at)
@@ -201,6 +204,18 @@ func lostInARow(task *Task) int {
 	count := 0
 	for _, attempt := range slices.Backward(task.Attempts) {
 		if attempt.Outcome != OutcomeLost {
+			break
+		}
+		count++
+	}
+	return count
+}
+
+// passedInARow counts the latest attempts that a device's state alone has ended.
+func passedInARow(task *Task) int {
+	count := 0
+	for _, attempt := range slices.Backward(task.Attempts) {
+		if attempt.Outcome != OutcomeFailed || !attempt.Failure.Code.PassesWithDevice() {
 			break
 		}
 		count++

@@ -188,6 +188,33 @@ func TestOtherFailuresAreTriedAgain(t *testing.T) {
 	s.want(Error, map[TaskID]TaskState{"encode-00000": TaskFailed})
 }
 
+func TestADevicesStateDoesNotCountAgainstTheTask(t *testing.T) {
+	s := begin(t)
+	s.plan(testPlan("etag"))
+	fail := func(code Code) {
+		s.start("encode-00000")
+		s.then(s.Fail(s.ref("encode-00000"), *Fail(code, "no"), "", nil, noon))
+	}
+	for range MaxLost - 1 {
+		fail(HardwareSessions)
+	}
+	if task := s.Task("encode-00000"); task.Failures != 0 || task.State != TaskWaiting {
+		t.Errorf("%d failures, %s", task.Failures, task.State)
+	}
+	fail(EncoderFailed)
+	for range MaxLost - 1 {
+		fail(HardwareLost)
+	}
+	if task := s.Task("encode-00000"); task.Failures != 1 {
+		t.Errorf("%d failures, want the one that was the encoder's", task.Failures)
+	}
+	// But a task that loses device after device ends.
+	for range MaxFailures - 1 {
+		fail(HardwareLost)
+	}
+	s.want(Error, map[TaskID]TaskState{"encode-00000": TaskFailed})
+}
+
 func TestLostAttemptsCountOnlyWhenTheyFollowEachOther(t *testing.T) {
 	s := begin(t)
 	s.plan(testPlan("etag"))

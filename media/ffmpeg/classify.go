@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"millrace/job"
@@ -22,7 +23,10 @@ type sign struct {
 // must match only what can have no other reason. "Invalid data found when
 // processing input" is also said of each damaged packet of a file that decodes
 // on, hence the anchors.
-var signs = []sign{
+var signs = slices.Concat(hostSigns, hardwareSigns, sourceSigns)
+
+// hostSigns are of the machine and of what we refuse to open.
+var hostSigns = []sign{
 	{line(`No space left on device`), job.WorkerDiskFull, "the scratch folder's disk is full"},
 	{line(`Disk quota exceeded`), job.WorkerDiskFull, "the scratch folder's disk quota is used up"},
 
@@ -34,15 +38,10 @@ var signs = []sign{
 	{line(`Number of streams exceeds max_streams`), job.LimitExceeded, "the source has more streams than this cluster reads"},
 
 	{line(`decryption[ _]key|[Ii]ncorrect key|DRM protected|is encrypted|SAMPLE-AES`), job.MediaEncrypted, "the source is encrypted"},
+}
 
-	{line(`Cannot load (libcuda|libnvcuvid|libnvidia-encode|nvcuda)\S*`), job.HardwareUnavailable, "the NVIDIA driver's library $1 can't be loaded"},
-	{line(`OpenEncodeSessionEx failed: (.*)`), job.HardwareUnavailable, "the GPU opened no encode session: $1"},
-	{line(`No capable devices found|CUDA_ERROR_\w+|No NVENC capable devices`), job.HardwareUnavailable, "the GPU can't be used"},
-	{line(`Error initiali[sz]ing an internal MFX session: (.*)`), job.HardwareUnavailable, "the Intel GPU can't be used: $1"},
-	{line(`Failed to initialise VAAPI connection: (.*)`), job.HardwareUnavailable, "the VAAPI device can't be used: $1"},
-	{line(`Device creation failed: (.*)`), job.HardwareUnavailable, "the device can't be used: $1"},
-	{line(`Unknown encoder '(\S+)'`), job.HardwareUnavailable, "this ffmpeg has no encoder $1"},
-
+// sourceSigns are of the source.
+var sourceSigns = []sign{
 	{line(`Server returned (4\d\d|4XX|5XX|5\d\d)[^,]*|HTTP error (\d+)`), job.InputUnreachable, "the source could not be read"},
 	{line(`Connection refused|Connection reset by peer|Connection timed out`), job.InputUnreachable, "the source could not be read: $0"},
 

@@ -27,8 +27,8 @@ func TestLogLinesAreClassified(t *testing.T) {
 		{"disk before all else", "[mov @ 0x5] [error] moov atom not found\n[error] out.mp4: No space left on device\n", job.WorkerDiskFull, ""},
 		{"pixels", "[h264 @ 0x5] [IMGUTILS @ 0x7] [error] Picture size 65535x65535 exceeds specified max pixel count 40000000, see the documentation\n", job.LimitExceeded, "pixels"},
 		{"streams", "[mov @ 0x5] [error] Number of streams exceeds max_streams parameter (128), see the documentation\n", job.LimitExceeded, "streams"},
-		{"no driver", "[h264_nvenc @ 0x5] [error] Cannot load libcuda.so.1\n", job.HardwareUnavailable, "libcuda"},
-		{"sessions", "[h264_nvenc @ 0x5] [error] OpenEncodeSessionEx failed: out of memory (10)\n", job.HardwareUnavailable, "out of memory (10)"},
+		{"no driver", "[h264_nvenc @ 0x5] [error] Cannot load libcuda.so.1\n", job.HardwareDriver, "libcuda"},
+		{"sessions", "[h264_nvenc @ 0x5] [error] OpenEncodeSessionEx failed: out of memory (10)\n", job.HardwareSessions, "out of memory (10)"},
 		{"no sound", "[fatal] Stream map '0:a' matches no streams.\n", job.NoVideoStream, ""},
 		{"nothing known", "[error] something new\n", "", ""},
 	} {
