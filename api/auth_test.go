@@ -3,9 +3,11 @@ package api
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"testing"
 
 	"millrace/cluster"
@@ -148,5 +150,21 @@ func TestAnothersThingsAreAnsweredLikeNothing(t *testing.T) {
 	}
 	if left := f.want(http.StatusOK, f.do("default/read", "GET", jobsPath+string(theirs.ID), "")); f.view(left).Status != "Queued" {
 		t.Errorf("the job was changed: %s", left.body)
+	}
+}
+
+// TestNoOrganisationIsCalledAsThePathsHaveIt: such a one could never be reached.
+func TestNoOrganisationIsCalledAsThePathsHaveIt(t *testing.T) {
+	f := newFixture(t)
+	for _, route := range (&Server{}).routes() {
+		rest, versioned := strings.CutPrefix(route.path, "/api/v1/")
+		first, _, _ := strings.Cut(rest, "/")
+		if !versioned || first == "{org}" {
+			continue
+		}
+		_, err := f.peer.Propose(t.Context(), cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: first, Created: noon}})
+		if !errors.Is(err, cluster.ErrReserved) {
+			t.Errorf("an organisation may be called %s: %v", first, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,16 +76,37 @@ func (s *Server) removeNode(c *call) error {
 	if node.Alive && !force {
 		return newProblem("node_alive", "%s is up: drain it and stop it first, or add ?force=true.", node.ID)
 	}
-	// First what is kept of it: once a peer has removed itself, nothing that is
-	// proposed there comes back to it.
-	if _, err := s.config.State.Propose(c.r.Context(), cluster.ForgetNode{Node: node.ID, At: s.config.Now().UTC()}); err != nil {
-		return fmt.Errorf("forget node %s: %w", node.ID, err)
-	}
-	if err := s.config.Control.Remove(c.r.Context(), node.ID); err != nil && !errors.Is(err, cluster.ErrNotFound) {
+	if err := s.takeOut(c.r.Context(), node.ID); err != nil {
 		return err
 	}
 	s.log.InfoContext(c.r.Context(), "a node was removed from the cluster", "node", node.ID, "key", c.key.ID, "force", force)
 	return s.writeJSON(c, http.StatusOK, message{fmt.Sprintf("Node %s is removed.", node.ID)})
+}
+
+// takeOut removes a peer and then what is kept of it; of itself in the other
+// order, since nothing that is proposed by a peer that was removed comes back to it.
+func (s *Server) takeOut(ctx context.Context, id string) error {
+	remove := func() error {
+		err := s.config.Control.Remove(ctx, id)
+		if errors.Is(err, cluster.ErrNotFound) {
+			return nil // no peer any more, or never one
+		}
+		return err
+	}
+	forget := func() error {
+		if _, err := s.config.State.Propose(ctx, cluster.ForgetNode{Node: id, At: s.config.Now().UTC()}); err != nil {
+			return fmt.Errorf("forget node %s: %w", id, err)
+		}
+		return nil
+	}
+	first, then := remove, forget
+	if s.status().Peer.ID == id {
+		first, then = forget, remove
+	}
+	if err := first(); err != nil {
+		return err
+	}
+	return then()
 }
 
 // readNothing reads the body of a request that needs none.

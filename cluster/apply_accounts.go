@@ -3,11 +3,21 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
+
+// ReservedOrganisations can't be organisations' IDs: the API has something else
+// in their place, /api/v1/cluster/.
+var ReservedOrganisations = []string{"cluster"}
 
 func (c CreateOrganisation) apply(t *tx) (any, error) {
 	if c.Organisation.ID == "" {
 		return nil, errors.New("create an organisation without an id")
+	}
+	// No version could ever make such a one, so no log has one that an earlier
+	// version has let pass.
+	if slices.Contains(ReservedOrganisations, c.Organisation.ID) {
+		return nil, fmt.Errorf("organisation %q: %w", c.Organisation.ID, ErrReserved)
 	}
 	if t.requireOrganisation(c.Organisation.ID) != nil {
 		t.put(tableOrganisations, &c.Organisation)

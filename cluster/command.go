@@ -21,6 +21,7 @@ type Command interface {
 // The commands, in the order of a cluster's and a job's life.
 type (
 	// CreateOrganisation adds an organisation. Adding one that exists is no error.
+	// Errors: ErrReserved.
 	CreateOrganisation struct {
 		Organisation Organisation `json:"organisation"`
 	}

@@ -8,6 +8,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists: something else has this ID already.
 	ErrExists = errors.New("this id is taken")
+	// ErrReserved: an organisation can't be called so (see ReservedOrganisations).
+	ErrReserved = errors.New("this name is the API's own")
 	// ErrIdempotencyConflict: the idempotency key was used for another request.
 	ErrIdempotencyConflict = errors.New("this idempotency key was used for another request")
 	// ErrOutputInUse: another unfinished job writes to the same output path. A

@@ -96,6 +96,7 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	p := &Peer{config: config, machine: newMachine(), stopped: make(chan struct{}), run: rand.Text(), admitted: make(map[string]string)}
 	p.alive, p.die = context.WithCancel(context.WithoutCancel(ctx))
 	p.lead.changed, p.leader.changed, p.standing.changed = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	p.leader.lost = time.Now()
 	p.follow.nudge = make(chan struct{})
 	defer func() {
 		if err != nil {

@@ -20,7 +20,9 @@ const leaderPause = 20 * time.Millisecond
 // maxLost is how many leaders may be lost during one call before it gives up.
 const maxLost = 3
 
-// patience is how long a call waits for a leader: two elections.
+// patience is how long a call waits for a leader from when it was lost: two
+// elections. Where there has been none for longer, it isn't waited for at all:
+// this peer knows then that it is cut off or the others are gone.
 func (p *Peer) patience() time.Duration {
 	return 2 * (p.config.HeartbeatTimeout + p.config.ElectionTimeout)
 }
@@ -29,7 +31,7 @@ func (p *Peer) patience() time.Duration {
 // work's ctx ends when another leader is heard of. While there is no leader, or
 // the peer that was taken for one says that it isn't, it waits and tries again.
 func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, leader string) error) error {
-	giveUp := time.NewTimer(p.patience())
+	giveUp := time.NewTimer(p.patience() - p.leader.lostFor())
 	defer giveUp.Stop()
 	for tries := 0; ; {
 		leader, changed := p.leader.now()
@@ -102,6 +104,7 @@ func (p *Peer) underLeader(ctx context.Context, changed <-chan struct{}, leader 
 type currentLeader struct {
 	mu      sync.Mutex
 	id      string
+	lost    time.Time     // when there was none any more, if there is none
 	changed chan struct{} // closed and replaced at each change
 }
 
@@ -111,10 +114,21 @@ func (l *currentLeader) now() (string, <-chan struct{}) {
 	return l.id, l.changed
 }
 
+// lostFor is how long there has been no leader; 0 while there is one.
+func (l *currentLeader) lostFor() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.id != "" {
+		return 0
+	}
+	return time.Since(l.lost)
+}
+
 func (l *currentLeader) set(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.id != id {
+		l.lost = time.Now()
 		l.id = id
 		close(l.changed)
 		l.changed = make(chan struct{})
