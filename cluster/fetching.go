@@ -18,7 +18,7 @@ import (
 const (
 	// fetchBytesPerSecond is what a peer fetches, and what it hands out, over
 	// time; fetchBurst may go at once, so that small clusters never wait.
-	fetchBytesPerSecond = 12 << 10
+	fetchBytesPerSecond = 16 << 10
 	fetchBurst          = 1 << 20
 	// maxAsked bounds the profiles asked for in one call, and handedOut the bytes
 	// of its answer.

@@ -72,17 +72,13 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, shares 
 	if _, err := g.describe(self); err != nil {
 		return nil, err
 	}
-	settings := memberlist.DefaultLANConfig()
-	settings.Name = id
+	settings := g.settings(id)
 	settings.BindAddr, settings.BindPort, settings.AdvertisePort = host, port, port
 	if config.Advertise != "" {
 		if settings.AdvertiseAddr, err = resolveHost(config.Advertise); err != nil {
 			return nil, fmt.Errorf("start gossip: %w", err)
 		}
 	}
-	settings.Delegate, settings.Events, settings.Alive, settings.Merge = g, g, g, g
-	settings.DeadNodeReclaimTime = reclaimAfter
-	settings.Logger = log.New(lineLogger{g.log}, "", 0)
 	if len(keys) > 0 {
 		if g.keyring, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
 			return nil, fmt.Errorf("gossip keys: %w", err)
@@ -108,6 +104,16 @@ func resolveHost(host string) (string, error) {
 		}
 	}
 	return addresses[0].String(), nil
+}
+
+// settings are memberlist's, but for the addresses.
+func (g *gossip) settings(id string) *memberlist.Config {
+	settings := memberlist.DefaultLANConfig()
+	settings.Name = id
+	settings.Delegate, settings.Events, settings.Alive, settings.Merge = g, g, g, g
+	settings.DeadNodeReclaimTime = reclaimAfter
+	settings.Logger = log.New(lineLogger{g.log}, "", 0)
+	return settings
 }
 
 // describe sets what the peer tells of itself, and says whether that is new.
