@@ -60,14 +60,6 @@ func (r *jobRow) record() job.Record {
 	return record
 }
 
-// tasksJSON is the tasks as a snapshot holds them.
-func (r *jobRow) tasksJSON() (json.RawMessage, error) {
-	if r.packed != nil {
-		return unpack(r.packed), nil
-	}
-	return json.Marshal(r.tasks)
-}
-
 var packers = sync.Pool{New: func() any {
 	writer, err := flate.NewWriter(nil, flate.BestSpeed)
 	if err != nil {

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {
 		os.Exit(child(folder))
 	}
+	if name := os.Getenv(historyVariable); name != "" {
+		os.Exit(history(name))
+	}
 	// Memberlist's shutdown doesn't wait for a probe, which lasts some seconds
 	// when the other peer is dead.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probe"))

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
-	"slices"
 
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
@@ -21,8 +19,9 @@ import (
 // same state always makes the same bytes. The trailer's count and checksum
 // tell a whole snapshot from a torn one.
 
-// snapshotVersion is the newest format that this peer reads and the one it writes.
-const snapshotVersion = 1
+// snapshotVersion is the newest format that this peer reads and the one it
+// writes. In version 1 the tasks of settled jobs weren't packed.
+const snapshotVersion = 2
 
 type snapshotHeader struct {
 	Format    string `json:"format"` // always snapshotFormat
@@ -38,10 +37,12 @@ type snapshotLine struct {
 	Row   json.RawMessage `json:"r"`
 }
 
-// recordLine is a job with its tasks.
+// recordLine is a job with its tasks, as its row holds them: whoever restores
+// a long history neither packs nor unpacks it.
 type recordLine struct {
-	Job   *job.Job        `json:"job"`
-	Tasks json.RawMessage `json:"tasks"`
+	Job    *job.Job        `json:"job"`
+	Tasks  json.RawMessage `json:"tasks,omitempty"`
+	Packed []byte          `json:"packed,omitempty"`
 }
 
 type snapshotTrailer struct {
@@ -108,8 +109,11 @@ func writeSnapshot(out io.Writer, v *view) error {
 		writeRows[*Organisation](w, tableOrganisations, nil),
 		writeRows[*Key](w, tableKeys, nil),
 		writeRows(w, tableJobs, func(row *jobRow) (any, error) {
-			tasks, err := row.tasksJSON()
-			return recordLine{row.job, tasks}, err
+			if row.packed != nil {
+				return recordLine{Job: row.job, Packed: row.packed}, nil
+			}
+			tasks, err := json.Marshal(row.tasks)
+			return recordLine{Job: row.job, Tasks: tasks}, err
 		}),
 		writeRows[*Webhook](w, tableWebhooks, nil),
 		writeRows[*Event](w, tableEvents, nil),
@@ -142,7 +146,8 @@ func writeRows[Row any](w *snapshotWriter, table string, shown func(Row) (any, e
 		if err != nil {
 			return fmt.Errorf("encode a row of %s: %w", table, err)
 		}
-		if err := w.line(snapshotLine{table, data}); err != nil {
+		// Of the form of a snapshotLine, without encoding the row once more.
+		if _, err := fmt.Fprintf(w.out, "{\"t\":%q,\"r\":%s}\n", table, data); err != nil {
 			return err
 		}
 		w.rows++
@@ -157,112 +162,4 @@ func (w *snapshotWriter) line(value any) error {
 	}
 	_, err = w.out.Write(append(data, '\n'))
 	return err
-}
-
-// readSnapshot fills an empty database and says at which raft index it stands.
-func readSnapshot(source io.Reader, db *memdb.MemDB) (uint64, error) {
-	lines := &lineReader{source: bufio.NewReaderSize(source, 1<<18), sum: crc32.New(castagnoli)}
-	var header snapshotHeader
-	if err := lines.next(&header); err != nil {
-		return 0, fmt.Errorf("header: %w", err)
-	}
-	if header.Format != snapshotFormat {
-		return 0, errors.New("it is not a snapshot of Millrace's state")
-	}
-	if header.Version > snapshotVersion {
-		return 0, fmt.Errorf("it has version %d, this peer reads up to %d: upgrade it", header.Version, snapshotVersion)
-	}
-	txn := db.Txn(true)
-	defer txn.Abort() // does nothing after Commit
-	t := &tx{txn: txn, index: header.Index}
-	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}}
-	for rows := 0; ; rows++ {
-		before := lines.sum.Sum(nil)
-		var line struct {
-			snapshotLine
-			snapshotTrailer
-		}
-		if err := lines.next(&line); err != nil {
-			return 0, fmt.Errorf("after %d rows: %w", rows, err)
-		}
-		if line.End {
-			if line.Rows != rows || line.CRC32C != hex.EncodeToString(before) {
-				return 0, fmt.Errorf("it is damaged: %d rows with checksum %x, the trailer says %d with %s", rows, before, line.Rows, line.CRC32C)
-			}
-			break
-		}
-		if err := readRow(t, &meta, line.snapshotLine); err != nil {
-			return 0, fmt.Errorf("row %d, of %s: %w", rows, line.Table, err)
-		}
-	}
-	t.put(tableMeta, &meta)
-	if t.err != nil {
-		return 0, t.err
-	}
-	txn.Commit()
-	return header.Index, nil
-}
-
-func readRow(t *tx, meta *metaRow, line snapshotLine) error {
-	switch line.Table {
-	case tableJobs:
-		var record recordLine
-		if err := json.Unmarshal(line.Row, &record); err != nil {
-			return err
-		}
-		var tasks []*job.Task
-		if err := json.Unmarshal(record.Tasks, &tasks); err != nil {
-			return err
-		}
-		if record.Job == nil || slices.Contains(tasks, nil) {
-			return errors.New("a record without its job, or with an empty task")
-		}
-		t.putRecord(job.Record{Job: record.Job, Tasks: tasks})
-		meta.Jobs[record.Job.Status]++
-		return t.err
-	case tableOrganisations:
-		return putRow[Organisation](t, line)
-	case tableKeys:
-		return putRow[Key](t, line)
-	case tableWebhooks:
-		return putRow[Webhook](t, line)
-	case tableEvents:
-		return putRow[Event](t, line)
-	case tableIdempotency:
-		return putRow[idempotencyRow](t, line)
-	case tableProposals:
-		return putRow[proposalRow](t, line)
-	case tableNodes:
-		return putRow[NodeState](t, line)
-	case tableExpelled:
-		return putRow[expelledPeer](t, line)
-	}
-	return errors.New("this peer has no such table: upgrade it")
-}
-
-func putRow[Row any](t *tx, line snapshotLine) error {
-	row := new(Row)
-	if err := json.Unmarshal(line.Row, row); err != nil {
-		return err
-	}
-	t.put(line.Table, row)
-	return t.err
-}
-
-// lineReader reads lines of any length and sums what it has read.
-type lineReader struct {
-	source *bufio.Reader
-	sum    hash.Hash32
-}
-
-func (r *lineReader) next(value any) error {
-	line, err := r.source.ReadBytes('\n')
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("it is torn: %w", io.ErrUnexpectedEOF)
-	}
-	if err != nil {
-		return err
-	}
-	_, _ = r.sum.Write(line) // a hash never fails
-	return json.Unmarshal(line, value)
 }

@@ -31,7 +31,7 @@ func TestATornOrChangedSnapshotIsRefused(t *testing.T) {
 	bad := map[string][]byte{
 		"a row is missing": []byte(strings.Replace(string(whole), "\n{\"t\":\"organisations\"", "\n{\"x\":1}\n{\"t\":\"orgs\"", 1)),
 		"another file":     []byte("{\"format\":\"tar\"}\n"),
-		"a newer format":   bytes.Replace(whole, []byte(`"version":1`), []byte(`"version":9`), 1),
+		"a newer format":   bytes.Replace(whole, []byte(`"version":2`), []byte(`"version":9`), 1),
 		"a flipped letter": bytes.Replace(whole, []byte("libx264"), []byte("libx265"), 1),
 		"an unknown table": bytes.Replace(whole, []byte(`"t":"jobs"`), []byte(`"t":"bobs"`), 1),
 	}
