@@ -21,7 +21,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(state State, streams *hub) *metrics {
+func newMetrics(config Config, streams *hub) *metrics {
 	registry := prometheus.NewRegistry()
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -32,7 +32,7 @@ func newMetrics(state State, streams *hub) *metrics {
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10},
 		}, []string{"route"}),
 	}
-	registry.MustRegister(m.requests, m.seconds, jobCounts{state},
+	registry.MustRegister(m.requests, m.seconds, jobCounts{config.State}, clusterGauges{config.Cluster, config.State},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "millrace_event_streams", Help: "Event streams that are open.",
 		}, func() float64 { return float64(streams.count()) }),

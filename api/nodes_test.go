@@ -253,3 +253,26 @@ func TestBackupIsWholeOrCutOff(t *testing.T) {
 		t.Errorf("%v %s %v", response, body, err)
 	}
 }
+
+func TestMetricsTellOfTheClusterWithoutNamingPeers(t *testing.T) {
+	f, r := newRack(t)
+	f.propose(cluster.SetDrain{Node: "b", Draining: true, At: noon})
+	ends := noon
+	r.status.Peer.CertificateExpires = &ends
+	got := f.want(http.StatusOK, f.do("", "GET", "/metrics", "")).body
+	for _, want := range []string{
+		"millrace_cluster_leader 1", "millrace_cluster_has_leader 1", "millrace_cluster_healthy 1", "millrace_cluster_term 7",
+		"millrace_cluster_voters 3", "millrace_cluster_voters_healthy 2", "millrace_cluster_nodes_draining 1",
+		`millrace_cluster_peers{role="leader"} 1`, `millrace_cluster_peers{role="voter"} 1`, `millrace_cluster_peers{role="worker"} 0`,
+		`millrace_cluster_log_index{of="applied"} 11`, `millrace_cluster_log_index{of="last"} 12`,
+		fmt.Sprintf("millrace_cluster_certificate_expiry_timestamp_seconds %g", float64(noon.Unix())),
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	r.status.Leader, r.status.Healthy = nil, false
+	if got := f.do("", "GET", "/metrics", "").body; !strings.Contains(got, "millrace_cluster_leader 0\n") || !strings.Contains(got, "millrace_cluster_has_leader 0\n") {
+		t.Error("without a leader the metrics still have one")
+	}
+}

@@ -41,7 +41,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	s.streams = newHub(config)
-	s.metrics = newMetrics(config.State, s.streams)
+	s.metrics = newMetrics(config, s.streams)
 	s.rates = newRateLimiter(config.CreateRate, config.CreateBurst)
 	s.router = s.newRouter()
 	return s, nil
