@@ -1,7 +1,6 @@
 package media
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,17 @@ type PackageTask struct {
 	Spec  job.Spec
 	Plan  job.Plan
 	Tasks []*job.Task
+	// WhileHeld runs a change of what readers see while this attempt is the one
+	// that may make it, and fails without it; its ctx ends when that is over, and
+	// then it may be run anew. Nil runs it in any case.
+	WhileHeld func(ctx context.Context, change func(ctx context.Context) error) error
+}
+
+func (t PackageTask) whileHeld(ctx context.Context, change func(ctx context.Context) error) error {
+	if t.WhileHeld == nil {
+		return change(ctx)
+	}
+	return t.WhileHeld(ctx, change)
 }
 
 // RedoError says that finished tasks have to be done again before the job can
@@ -45,53 +55,85 @@ func (t *Toolbox) Package(ctx context.Context, output *storage.Output, task Pack
 	if err := verify(ctx, output, task.Tasks, shown); err != nil {
 		return job.Result{}, err
 	}
-	if err := sweep(ctx, output, task.Plan, shown); err != nil {
-		return job.Result{}, fmt.Errorf("remove what earlier runs left behind: %w", err)
+	if err := task.whileHeld(ctx, func(ctx context.Context) error { return t.complete(ctx, output, task, shown) }); err != nil {
+		return job.Result{}, err
 	}
-	var published []job.Published
-	publish := func(kind job.OutputKind, name string) {
-		published = append(published, job.Published{Kind: kind, Name: name, URL: output.URL(name)})
+	// However long that took, the masters are only written by who holds the lease.
+	if err := task.whileHeld(ctx, func(ctx context.Context) error { return writeMasters(ctx, output, task.Spec, shown) }); err != nil {
+		return job.Result{}, err
+	}
+	return job.Result{Published: published(output, task.Spec, shown)}, nil
+}
+
+// complete puts all in place but the masters, and removes what isn't wanted.
+func (t *Toolbox) complete(ctx context.Context, output *storage.Output, task PackageTask, shown playlist.Presentation) error {
+	if err := sweep(ctx, output, task.Plan, shown); err != nil {
+		return fmt.Errorf("remove what earlier runs left behind: %w", err)
 	}
 	if task.Spec.Wants(job.MP4) {
 		if err := t.writeMP4s(ctx, output, task.Plan, shown); err != nil {
-			return job.Result{}, err
-		}
-		for _, video := range shown.Video {
-			publish(job.MP4, mp4Name(video.Rendition))
+			return err
 		}
 	}
-	if task.Spec.Wants(job.Thumbnails) {
-		publish(job.Thumbnails, path.Join(thumbnailsDir, thumbnailsIndex))
+	switch {
+	case task.Spec.Wants(job.HLS):
+		return writePlaylists(ctx, output, shown)
+	case task.Spec.Wants(job.DASH):
+		return nil
 	}
-	if !task.Spec.Wants(job.HLS) && !task.Spec.Wants(job.DASH) {
-		if err := removeTracks(ctx, output, task.Plan); err != nil {
-			return job.Result{}, fmt.Errorf("remove the segments, which are not wanted: %w", err)
-		}
-		return job.Result{Published: published}, nil
+	if err := removeTracks(ctx, output, task.Plan); err != nil {
+		return fmt.Errorf("remove the segments, which are not wanted: %w", err)
 	}
-	if task.Spec.Wants(job.DASH) {
-		manifest, err := playlist.Manifest(shown)
-		if err != nil {
-			return job.Result{}, fmt.Errorf("make the DASH manifest: %w", err)
-		}
-		if _, err := output.Put(ctx, playlist.ManifestName, typeManifest, manifest); err != nil {
-			return job.Result{}, err
-		}
-		publish(job.DASH, playlist.ManifestName)
-	}
-	if task.Spec.Wants(job.HLS) {
-		if err := writeHLS(ctx, output, shown); err != nil {
-			return job.Result{}, err
-		}
-		publish(job.HLS, playlist.MasterName)
-	}
-	slices.SortStableFunc(published, func(a, b job.Published) int { return cmp.Compare(kindOrder[a.Kind], kindOrder[b.Kind]) })
-	return job.Result{Published: published}, nil
+	return nil
 }
 
-var kindOrder = map[job.OutputKind]int{job.HLS: 0, job.DASH: 1, job.MP4: 2, job.Thumbnails: 3}
+// writeMasters writes what a player opens first; that makes the job visible.
+func writeMasters(ctx context.Context, output *storage.Output, spec job.Spec, shown playlist.Presentation) error {
+	if spec.Wants(job.DASH) {
+		manifest, err := playlist.Manifest(shown)
+		if err != nil {
+			return fmt.Errorf("make the DASH manifest: %w", err)
+		}
+		if _, err := output.Put(ctx, playlist.ManifestName, typeManifest, manifest); err != nil {
+			return err
+		}
+	}
+	if !spec.Wants(job.HLS) {
+		return nil
+	}
+	master, err := playlist.Master(shown)
+	if err != nil {
+		return fmt.Errorf("make the master playlist: %w", err)
+	}
+	_, err = output.Put(ctx, playlist.MasterName, typePlaylist, master)
+	return err
+}
 
-func writeHLS(ctx context.Context, output *storage.Output, shown playlist.Presentation) error {
+// published lists what a client can open.
+func published(output *storage.Output, spec job.Spec, shown playlist.Presentation) []job.Published {
+	var list []job.Published
+	add := func(kind job.OutputKind, name string) {
+		list = append(list, job.Published{Kind: kind, Name: name, URL: output.URL(name)})
+	}
+	if spec.Wants(job.HLS) {
+		add(job.HLS, playlist.MasterName)
+	}
+	if spec.Wants(job.DASH) {
+		add(job.DASH, playlist.ManifestName)
+	}
+	if spec.Wants(job.MP4) {
+		for _, video := range shown.Video {
+			add(job.MP4, mp4Name(video.Rendition))
+		}
+	}
+	if spec.Wants(job.Thumbnails) {
+		add(job.Thumbnails, path.Join(thumbnailsDir, thumbnailsIndex))
+	}
+	return list
+}
+
+// writePlaylists writes each track's playlist.
+func writePlaylists(ctx context.Context, output *storage.Output, shown playlist.Presentation) error {
 	write := func(dir string, track job.Track) error {
 		text, err := playlist.Media(track)
 		if err != nil {
@@ -110,12 +152,7 @@ func writeHLS(ctx context.Context, output *storage.Output, shown playlist.Presen
 			return err
 		}
 	}
-	master, err := playlist.Master(shown)
-	if err != nil {
-		return fmt.Errorf("make the master playlist: %w", err)
-	}
-	_, err = output.Put(ctx, playlist.MasterName, typePlaylist, master)
-	return err
+	return nil
 }
 
 // assemble joins the chunks of each track and compares the tracks with each other.

@@ -239,3 +239,35 @@ func TestOnlyWhatIsOursIsRemoved(t *testing.T) {
 		t.Errorf("after the cleanup there are %q, want %q", got, foreign)
 	}
 }
+
+func TestNothingIsPublishedWithoutTheLease(t *testing.T) {
+	t.Parallel()
+	w := inspected(t, flashing(t), tinySpec()).chunked(t, 1)
+	w.encodeAll()
+	gone := errors.New("the lease is gone")
+	before := w.files()
+	for _, allowed := range []int{0, 1} {
+		asked := 0
+		_, err := w.toolbox.Package(t.Context(), w.output, PackageTask{
+			Spec: w.spec, Plan: w.plan, Tasks: w.tasks,
+			WhileHeld: func(ctx context.Context, change func(context.Context) error) error {
+				if asked++; asked > allowed {
+					return gone
+				}
+				return change(ctx)
+			},
+		})
+		if !errors.Is(err, gone) {
+			t.Errorf("it ends with %v", err)
+		}
+		after := w.files()
+		if allowed == 0 && !slices.Equal(after, before) {
+			t.Errorf("without the lease the output has changed from %q to %q", before, after)
+		}
+		for _, master := range []string{"video.m3u8", "video.mpd"} {
+			if slices.Contains(after, master) {
+				t.Errorf("%s is there though the lease was lost", master)
+			}
+		}
+	}
+}

@@ -18,12 +18,19 @@ type opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
+// lease lets an attempt change what readers see only while it is the one that
+// may (see worker.whileHeld).
+type lease interface {
+	whileHeld(ctx context.Context, ref job.Ref, change func(ctx context.Context) error) error
+}
+
 // tasks runs attempts with the media room's toolbox.
 type tasks struct {
 	toolbox  *media.Toolbox
 	store    *storage.Store
 	loopback *storage.Loopback
 	secrets  opener
+	lease    lease
 	log      *slog.Logger
 }
 
@@ -35,7 +42,7 @@ func (t *tasks) execute(ctx context.Context, order Order, progress progressFunc)
 	switch {
 	case err == nil:
 		return Ended{Result: &result}
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errFenced):
 		log.Debug("attempt stopped", "err", err)
 		return Ended{Stopped: true}
 	}
@@ -67,11 +74,16 @@ func (t *tasks) run(ctx context.Context, order Order, progress progressFunc) (jo
 	if err != nil {
 		return job.Result{}, err
 	}
+	whileHeld := func(ctx context.Context, change func(ctx context.Context) error) error {
+		return t.lease.whileHeld(ctx, order.Ref, change)
+	}
 	switch order.Task.Kind {
 	case job.PackageTask:
-		return t.toolbox.Package(ctx, output, media.PackageTask{Spec: order.Spec, Plan: *order.Plan, Tasks: order.Finished})
+		return t.toolbox.Package(ctx, output, media.PackageTask{
+			Spec: order.Spec, Plan: *order.Plan, Tasks: order.Finished, WhileHeld: whileHeld,
+		})
 	case job.CleanupTask:
-		return job.Result{}, media.Cleanup(ctx, output, order.Plan)
+		return job.Result{}, whileHeld(ctx, func(ctx context.Context) error { return media.Cleanup(ctx, output, order.Plan) })
 	}
 
 	source, err := t.openSource(ctx, order)
@@ -101,7 +113,9 @@ func (t *tasks) runOnSource(ctx context.Context, order Order, in media.Input, ou
 		if err != nil {
 			return job.Result{}, err
 		}
-		return job.Result{Plan: &plan}, media.Prepare(ctx, output, plan)
+		return job.Result{Plan: &plan}, t.lease.whileHeld(ctx, order.Ref, func(ctx context.Context) error {
+			return media.Prepare(ctx, output, plan)
+		})
 	case job.EncodeTask:
 		encoder, known := hwaccel.Encoder(order.Encoder)
 		if !known {

@@ -19,6 +19,7 @@ const LeaseTime = 10 * time.Second
 // state is the agreed state as the leader uses it.
 type state interface {
 	Propose(ctx context.Context, command cluster.Command) (any, error)
+	View(ctx context.Context) (cluster.View, error)
 	Stale() cluster.View
 }
 
@@ -32,6 +33,11 @@ type leader struct {
 	mu      sync.Mutex
 	leading bool
 	workers map[string]*workerSeen // by node ID
+	// awake is when this process was surely running last; zero while nobody
+	// keeps it (see vigil).
+	awake time.Time
+	// losing are the attempts that are just being declared lost.
+	losing map[job.Ref]bool
 	// retryAt is when a task that failed may be tried again.
 	retryAt map[taskKey]time.Time
 	// shown is the progress that was told last: it never goes back, though
@@ -52,15 +58,6 @@ type taskKey struct {
 type runKey struct {
 	job job.ID
 	run int
-}
-
-// workerSeen is what the leader knows of a worker from its latest poll.
-type workerSeen struct {
-	report Report
-	seen   time.Time
-	frames map[job.Ref]Running
-	// sent are the attempts it was told to start since that poll.
-	sent map[job.Ref]bool
 }
 
 func newLeader(state state, log *slog.Logger, now func() time.Time) *leader {
@@ -105,12 +102,12 @@ func (l *leader) begin() {
 	clear(l.retryAt)
 	clear(l.workers)
 	l.rack = nil
+	l.losing = make(map[job.Ref]bool)
 	// Whoever holds attempts has a whole lease to report.
 	for record := range l.state.Stale().Unsettled() {
 		for _, task := range record.Tasks {
 			if task.Held() {
-				node := task.Last().Node
-				l.workers[node] = &workerSeen{report: Report{Node: node, Session: task.Last().Session, Draining: true}, seen: l.now()}
+				l.workers[task.Last().Node] = unheard(task.Last().Node, l.now())
 			}
 		}
 	}
@@ -118,7 +115,7 @@ func (l *leader) begin() {
 
 func (l *leader) end() {
 	l.mu.Lock()
-	l.leading = false
+	l.leading, l.awake = false, time.Time{}
 	l.mu.Unlock()
 	l.wakePolls()
 }
@@ -140,9 +137,11 @@ func (l *leader) wakePolls() {
 // Poll takes a worker's report and answers with orders, at once if there are
 // any, else when there are or after report.Wait.
 func (l *leader) Poll(ctx context.Context, report Report) (Orders, error) {
-	if err := l.note(report); err != nil {
+	worker, err := l.note(report)
+	if err != nil {
 		return Orders{}, err
 	}
+	defer func() { l.polled(worker, ctx.Err() != nil) }()
 	var orders Orders
 	for _, ended := range report.Ended {
 		err := l.take(ctx, ended)
@@ -180,18 +179,26 @@ func (l *leader) Poll(ctx context.Context, report Report) (Orders, error) {
 }
 
 // note renews the worker's leases.
-func (l *leader) note(report Report) error {
+func (l *leader) note(report Report) (*workerSeen, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.leading {
-		return cluster.ErrNotLeader
+		return nil, cluster.ErrNotLeader
 	}
 	frames := make(map[job.Ref]Running, len(report.Running))
 	for _, running := range report.Running {
 		frames[running.Ref] = running
 	}
-	l.workers[report.Node] = &workerSeen{report: report, seen: l.now(), frames: frames, sent: make(map[job.Ref]bool)}
-	return nil
+	worker := &workerSeen{report: report, session: report.Session, seen: l.now(), frames: frames, sent: make(map[job.Ref]bool)}
+	l.workers[report.Node] = worker
+	return worker, nil
+}
+
+// polled notes how a worker's poll came to its end.
+func (l *leader) polled(worker *workerSeen, broken bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	worker.answered, worker.broken = l.now(), broken
 }
 
 // take puts the end of an attempt into the state. A fenced report is taken

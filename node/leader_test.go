@@ -66,7 +66,7 @@ func (r *rig) poll(session string, change func(*Report)) Orders {
 	if change != nil {
 		change(&report)
 	}
-	if err := r.note(report); err != nil {
+	if _, err := r.note(report); err != nil {
 		r.t.Fatal(err)
 	}
 	r.schedule()
@@ -235,7 +235,7 @@ func TestACancelledJobIsStoppedThenCleanedUp(t *testing.T) {
 func TestAnAttemptThatWasCancelledBeforeItWasSentIsDroppedWithoutIt(t *testing.T) {
 	r := newRig(t)
 	r.poll("s1", func(report *Report) { report.Draining = true }) // the worker is known
-	if err := r.note(Report{Node: "a", Session: "s1", Profiles: r.workers["a"].report.Profiles}); err != nil {
+	if _, err := r.note(Report{Node: "a", Session: "s1", Profiles: r.workers["a"].report.Profiles}); err != nil {
 		t.Fatal(err)
 	}
 	r.schedule() // starts the inspect task; no poll takes the order

@@ -62,6 +62,7 @@ type Config struct {
 // parts is everything that a running peer has to close at its end.
 type parts struct {
 	peer     *cluster.Peer
+	session  string // names this run of the process
 	store    *storage.Store
 	loopback *storage.Loopback
 	listener net.Listener
@@ -104,7 +105,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	hooks := storage.NewHTTPClient(storage.DialRules{Allowed: config.WebhookNetworks}, storage.HTTPOptions{})
 	defer hooks.CloseIdleConnections()
-	answerCalls(p.peer, leader)
+	answerCalls(p.peer, leader, p.session)
 	answerProbes(p.peer, p.probes)
 
 	// The worker stops first: its last reports need the leader, and clients
@@ -126,6 +127,7 @@ func Run(ctx context.Context, config Config) (err error) {
 			})
 			duties, ctx := errgroup.WithContext(ctx)
 			duties.Go(func() error { return leader.lead(ctx) })
+			duties.Go(func() error { return leader.vigil(ctx, peerWitness{p.peer}) })
 			duties.Go(func() error { return dispatcher.Run(ctx) })
 			duties.Go(func() error { return upkeep(ctx, p.peer, config.Retention, log) })
 			return duties.Wait()
@@ -176,6 +178,11 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 			err = errors.Join(err, p.close())
 		}
 	}()
+	session, err := job.NewID(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	p.session = string(session)
 	if p.tools, err = ffmpeg.Find(ctx, config.FFmpegPath, config.FFprobePath); err != nil {
 		return nil, err
 	}
@@ -245,20 +252,16 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	for _, encoder := range profile.Encoders {
 		log.Info("encoder tried", "device", device.ID, "encoder", encoder.Encoder, "works", encoder.Works, "reason", encoder.Reason)
 	}
-	session, err := job.NewID(rand.Reader)
-	if err != nil {
-		return err
-	}
 	w := &worker{
-		node: p.peer.ID(), session: string(session), profiles: []hwaccel.Profile{profile},
-		leader: leader, log: log, drainTimeout: config.DrainTimeout,
-		executor: &tasks{
-			toolbox: &media.Toolbox{
-				FFmpeg: p.tools, Limits: media.DefaultLimits, Scratch: scratch, Nice: workNice, Logger: log,
-				FirstFrameTimeout: config.FirstFrameTimeout, StallTimeout: config.StallTimeout,
-			},
-			store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), log: log,
+		node: p.peer.ID(), session: p.session, profiles: []hwaccel.Profile{profile},
+		leader: leader, log: log, now: time.Now, drainTimeout: config.DrainTimeout,
+	}
+	w.executor = &tasks{
+		toolbox: &media.Toolbox{
+			FFmpeg: p.tools, Limits: media.DefaultLimits, Scratch: scratch, Nice: workNice, Logger: log,
+			FirstFrameTimeout: config.FirstFrameTimeout, StallTimeout: config.StallTimeout,
 		},
+		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log,
 	}
 	tell := &teller{
 		to: p.peer, worker: w, log: log, asked: p.probes, machine: machineLoad(os.DirFS("/"), config.DataDir, room.Threads),

@@ -164,7 +164,14 @@ func (c clusterView) Probe(ctx context.Context, node string) error {
 }
 
 // Remove implements api.ClusterControl.
-func (c clusterView) Remove(ctx context.Context, node string) error { return c.peer.Remove(ctx, node) }
+func (c clusterView) Remove(ctx context.Context, node string) error {
+	if err := c.peer.Remove(ctx, node); err != nil {
+		return err
+	}
+	// A leader that can't be told lets the node's lease end.
+	_ = leaderCalls(c).expel(ctx, node)
+	return nil
+}
 
 // Backup implements api.ClusterControl.
 func (c clusterView) Backup(context.Context, io.Writer) error {

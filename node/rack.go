@@ -96,17 +96,9 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(l.workers)) {
 		worker := l.workers[id]
 		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
-		state, _ := view.NodeState(id)
-		node := scheduler.Node{ID: id, Session: worker.report.Session, Host: shared, Devices: devices}
-		switch {
-		case now.Sub(worker.seen) > LeaseTime:
-			node.Closed = "it doesn't answer"
-		case worker.report.Draining:
-			node.Closed = "it is stopping"
-		case state.Draining:
-			node.Closed = "it is draining"
-		}
-		r.engine.SetNode(node)
+		r.engine.SetNode(scheduler.Node{
+			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: worker.closed(view, now),
+		})
 		r.nodes[id] = true
 	}
 	for id := range r.nodes {

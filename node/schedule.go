@@ -16,13 +16,10 @@ import (
 // due at the latest.
 func (l *leader) step(ctx context.Context, view cluster.View) (time.Duration, error) {
 	lost, next := l.lostAttempts(view)
-	for reason, refs := range lost {
-		l.log.Warn("attempts lost", "attempts", refs, "err", reason)
-		if _, err := l.state.Propose(ctx, cluster.LoseAttempts{Refs: refs, Outcome: job.OutcomeLost, Reason: reason, At: l.now()}); err != nil {
-			return next, fmt.Errorf("declare attempts lost: %w", err)
-		}
-	}
 	if len(lost) > 0 {
+		if err := l.lose(ctx, lost); err != nil {
+			return next, err
+		}
 		view = l.state.Stale()
 	}
 	placed, due := l.place(view)
@@ -62,13 +59,34 @@ func (l *leader) place(view cluster.View) ([]scheduler.Assignment, time.Duration
 // idleStep is how often the leader looks at the state when nothing happens.
 const idleStep = 30 * time.Second
 
+// lose declares attempts lost, by the reason why.
+func (l *leader) lose(ctx context.Context, lost map[string][]job.Ref) error {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		clear(l.losing)
+	}()
+	for reason, refs := range lost {
+		l.log.Warn("attempts lost", "attempts", refs, "err", reason)
+		if _, err := l.state.Propose(ctx, cluster.LoseAttempts{Refs: refs, Outcome: job.OutcomeLost, Reason: reason, At: l.now()}); err != nil {
+			return fmt.Errorf("declare attempts lost: %w", err)
+		}
+	}
+	return nil
+}
+
 // lostAttempts finds the attempts whose worker is silent for longer than the
-// lease or has restarted, by the reason why.
+// lease, has ended or has restarted, by the reason why.
 func (l *leader) lostAttempts(view cluster.View) (map[string][]job.Ref, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, next := l.now(), idleStep
+	l.forgive(now)
 	lost := make(map[string][]job.Ref)
+	lose := func(ref job.Ref, reason string) {
+		lost[reason] = append(lost[reason], ref)
+		l.losing[ref] = true
+	}
 	for record := range view.Unsettled() {
 		for _, task := range record.Tasks {
 			if !task.Held() {
@@ -79,28 +97,21 @@ func (l *leader) lostAttempts(view cluster.View) (map[string][]job.Ref, time.Dur
 			worker := l.workers[last.Node]
 			switch {
 			case worker == nil:
-				lost["the node is not in the cluster"] = append(lost["the node is not in the cluster"], ref)
-			case worker.report.Session != last.Session:
-				lost["the node restarted"] = append(lost["the node restarted"], ref)
+				lose(ref, "the node is not in the cluster")
+			case worker.session != "" && worker.session != last.Session:
+				lose(ref, reasonRestarted)
+			case worker.dead != "":
+				lose(ref, worker.dead)
 			case now.Sub(worker.seen) > LeaseTime:
-				reason := fmt.Sprintf("the node was silent for more than %s", LeaseTime)
-				lost[reason] = append(lost[reason], ref)
-			case task.State == job.TaskStopping && worker.gone(ref):
-				lost["the node had no such attempt"] = append(lost["the node had no such attempt"], ref)
+				lose(ref, fmt.Sprintf("the node was silent for more than %s", LeaseTime))
+			case task.State == job.TaskStopping && !worker.unheard && worker.gone(ref):
+				lose(ref, "the node had no such attempt")
 			default:
 				next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
 			}
 		}
 	}
 	return lost, next
-}
-
-// gone says whether an attempt that is to stop was never begun: the worker was
-// not told to start it and doesn't report it.
-func (w *workerSeen) gone(ref job.Ref) bool {
-	_, running := w.frames[ref]
-	ended := slices.ContainsFunc(w.report.Ended, func(e Ended) bool { return e.Ref == ref })
-	return !running && !ended && !w.sent[ref]
 }
 
 // forget drops what is remembered of jobs that are settled.
@@ -139,8 +150,9 @@ func (l *leader) slots() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	slots := 0
+	view, now := l.state.Stale(), l.now()
 	for _, worker := range l.workers {
-		if worker.report.Draining {
+		if !l.usable(view, worker, now) {
 			continue
 		}
 		for _, profile := range worker.report.Profiles {

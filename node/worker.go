@@ -26,6 +26,8 @@ const (
 // leaderClient is the way to whichever peer leads.
 type leaderClient interface {
 	Poll(ctx context.Context, report Report) (Orders, error)
+	// Confirm asks whether an attempt still holds its lease.
+	Confirm(ctx context.Context, claim Claim) (held bool, err error)
 }
 
 // executor runs one attempt to its end; how it ended is the answer. It returns
@@ -41,6 +43,7 @@ type worker struct {
 	leader        leaderClient
 	executor      executor
 	log           *slog.Logger
+	now           func() time.Time // with a monotonic reading
 	drainTimeout  time.Duration
 
 	alone bool // the latest poll found no leader; run's own
@@ -48,6 +51,8 @@ type worker struct {
 	mu      sync.Mutex
 	running map[job.Ref]*attempt
 	ended   []Ended
+	// renewed is when the leader was asked that last renewed the leases.
+	renewed time.Time
 	// wake ends the poll under way, so that the leader hears of news at once.
 	wake chan struct{}
 }
@@ -118,6 +123,7 @@ func (w *worker) poll(ctx, working context.Context, attempts *sync.WaitGroup, dr
 		case <-polling.Done():
 		}
 	})
+	asked := w.now()
 	orders, err := w.leader.Poll(polling, report)
 	interrupted := polling.Err() != nil && ctx.Err() == nil
 	cancel()
@@ -136,6 +142,7 @@ func (w *worker) poll(ctx, working context.Context, attempts *sync.WaitGroup, dr
 		w.log.Info("in contact with a leader again")
 	}
 	w.alone = false
+	w.renew(asked)
 	w.follow(working, orders, attempts)
 }
 

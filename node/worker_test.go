@@ -19,6 +19,11 @@ type scriptedLeader struct {
 	mu      sync.Mutex
 	reports []Report
 	answer  func(Report) (Orders, error)
+	confirm func(Claim) (bool, error)
+}
+
+func (l *scriptedLeader) Confirm(_ context.Context, claim Claim) (bool, error) {
+	return l.confirm(claim)
 }
 
 func (l *scriptedLeader) Poll(ctx context.Context, report Report) (Orders, error) {
@@ -58,7 +63,7 @@ func (f executorFunc) execute(ctx context.Context, order Order, _ func(int64, fl
 func newWorker(leader leaderClient, executor executorFunc) *worker {
 	return &worker{
 		node: "a", session: "s", leader: leader, executor: executor,
-		log: slog.New(slog.DiscardHandler), drainTimeout: time.Minute,
+		log: slog.New(slog.DiscardHandler), now: time.Now, drainTimeout: time.Minute,
 	}
 }
 
