@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"millrace/cluster"
@@ -152,7 +151,7 @@ func (l *leader) slots() int {
 	slots := 0
 	view, now := l.state.Stale(), l.now()
 	for _, worker := range l.workers {
-		if !l.usable(view, worker, now) {
+		if worker.closed(view, now) != "" {
 			continue
 		}
 		for _, profile := range worker.report.Profiles {

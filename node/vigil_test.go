@@ -88,7 +88,7 @@ func TestADeadWorkerIsFoundOutInTimeAndALivingOneNever(t *testing.T) {
 		"killed between polls":                    {isAnswered, scene{answer: refuses}, true, 3 * time.Second},
 		"killed and started again":                {breaks, scene{answer: answers("s2")}, true, time.Second},
 		"its machine lost power":                  {waits, scene{answer: isSilent, hidden: true}, true, 8 * time.Second},
-		"its machine lost power after a poll":     {isAnswered, scene{answer: isSilent, hidden: true}, true, 5 * time.Second},
+		"its machine lost power after a poll":     {isAnswered, scene{answer: isSilent, hidden: true}, true, 6 * time.Second},
 		"cut off, but others see it":              {breaks, scene{answer: isSilent}, false, LeaseTime},
 		"polls late on a busy machine":            {isAnswered, scene{answer: answers("s1")}, false, LeaseTime},
 		"breaks a poll off and is late":           {breaks, scene{answer: answers("s1")}, false, LeaseTime},
