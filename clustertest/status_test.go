@@ -55,7 +55,8 @@ func (p *peer) get(path string, into any) error {
 
 func (p *peer) status() (status, error) {
 	var s status
-	return s, p.get("/api/v1/cluster/", &s)
+	err := p.get("/api/v1/cluster/", &s)
+	return s, err
 }
 
 func (p *peer) ready() bool { return p.get("/readyz", nil) == nil }

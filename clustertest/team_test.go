@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,9 +70,8 @@ func (c *team) joins() []string {
 // form starts all peers, to form one cluster, and waits until all are well.
 func (c *team) form() {
 	c.t.Helper()
-	expect := append(c.joins(), "--expect", fmt.Sprint(len(c.peers)))
 	for _, p := range c.peers {
-		p.flags = append(expect, c.flags...)
+		p.flags = slices.Concat(c.joins(), []string{"--expect", fmt.Sprint(len(c.peers))}, c.flags)
 		p.launch()
 	}
 	c.well()
