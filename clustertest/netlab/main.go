@@ -23,7 +23,7 @@ func Main(run func() int) int {
 		}
 		return run()
 	}
-	runtime.LockOSThread()                                   // the child is told of this thread's death
+	runtime.LockOSThread() // the child is told of this thread's death
 	inside := exec.Command("/proc/self/exe", os.Args[1:]...)
 	inside.Env = append(os.Environ(), insideVariable+"=1")
 	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
