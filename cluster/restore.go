@@ -27,6 +27,12 @@ import (
 // bunchBytes is how much of a snapshot is decoded at a time.
 const bunchBytes = 256 << 10
 
+// errDamaged: a snapshot's rows aren't those that its trailer tells of.
+var errDamaged = errors.New("it is damaged")
+
+// errNewer: a snapshot or backup is of a later program.
+var errNewer = errors.New("is newer than this program: upgrade it")
+
 // bunch is some lines of a snapshot.
 type bunch struct {
 	lines   []byte
@@ -43,7 +49,10 @@ type decodedRow struct {
 
 // readSnapshot fills an empty database and says at which raft index it stands.
 func readSnapshot(source io.Reader, db *memdb.MemDB) (uint64, error) {
-	r := &snapshotReader{source: bufio.NewReaderSize(source, 1<<18)}
+	return (&snapshotReader{source: bufio.NewReaderSize(source, 1<<18), copy: io.Discard}).read(db)
+}
+
+func (r *snapshotReader) read(db *memdb.MemDB) (uint64, error) {
 	header, err := r.header()
 	if err != nil {
 		return 0, err
@@ -115,7 +124,8 @@ func readSnapshot(source io.Reader, db *memdb.MemDB) (uint64, error) {
 // snapshotReader reads a snapshot's lines and checks that none is missing.
 type snapshotReader struct {
 	source *bufio.Reader
-	sum    uint32 // CRC-32C of the lines before the present one
+	copy   io.Writer // of all lines
+	sum    uint32    // CRC-32C of the lines before the present one
 	rows   int
 }
 
@@ -131,7 +141,7 @@ func (r *snapshotReader) header() (header snapshotHeader, err error) {
 	case header.Format != snapshotFormat:
 		return header, errors.New("it is not a snapshot of Millrace's state")
 	case header.Version > snapshotVersion:
-		return header, fmt.Errorf("it has version %d, this peer reads up to %d: upgrade it", header.Version, snapshotVersion)
+		return header, fmt.Errorf("its state's format %w: %d, up to %d are known", errNewer, header.Version, snapshotVersion)
 	}
 	return header, nil
 }
@@ -140,11 +150,15 @@ func (r *snapshotReader) add(line []byte) { r.sum = crc32.Update(r.sum, castagno
 
 // line appends the next line, of any length, to a buffer.
 func (r *snapshotReader) line(buffer []byte) ([]byte, error) {
+	start := len(buffer)
 	for {
 		piece, err := r.source.ReadSlice('\n')
 		buffer = append(buffer, piece...)
 		switch {
 		case err == nil:
+			if _, err := r.copy.Write(buffer[start:]); err != nil {
+				return nil, err
+			}
 			return buffer, nil
 		case errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("it is torn: %w", io.ErrUnexpectedEOF)
@@ -187,7 +201,7 @@ func (r *snapshotReader) trailer(line []byte) error {
 	}
 	sum := crc32Hex(r.sum)
 	if !trailer.End || trailer.Rows != r.rows || trailer.CRC32C != sum {
-		return fmt.Errorf("it is damaged: %d rows with checksum %s, the trailer says %d with %s", r.rows, sum, trailer.Rows, trailer.CRC32C)
+		return fmt.Errorf("%w: %d rows with checksum %s, the trailer says %d with %s", errDamaged, r.rows, sum, trailer.Rows, trailer.CRC32C)
 	}
 	return nil
 }
@@ -249,7 +263,7 @@ func decodeRow(table string, data []byte) (any, error) {
 	case tableExpelled:
 		return decoded[expelledPeer](data)
 	}
-	return nil, errors.New("this peer has no such table: upgrade it")
+	return nil, fmt.Errorf("the table %w", errNewer)
 }
 
 func decoded[Row any](data []byte) (*Row, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,4 +167,38 @@ func TestAPausedWebhooksEventsWaitUntilItIsPutAgain(t *testing.T) {
 	for event := range b.view().Outbox() {
 		t.Errorf("event %d of a deleted webhook", event.Number)
 	}
+}
+
+func TestWritesGoOnWhileASnapshotIsWritten(t *testing.T) {
+	b := filled(t)
+	taken, err := b.m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &slowSink{written: make(chan struct{}), goOn: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() { done <- taken.Persist(sink) }()
+	<-sink.written // and held there
+	for n := range 10 {
+		b.do(createJob("default", job.ID(fmt.Sprintf("%011d", n))))
+	}
+	close(sink.goOn)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(sink.String(), "00000000009") {
+		t.Error("the snapshot has what came after it")
+	}
+}
+
+// slowSink holds up its first write.
+type slowSink struct {
+	memorySink
+	once          sync.Once
+	written, goOn chan struct{}
+}
+
+func (s *slowSink) Write(data []byte) (int, error) {
+	s.once.Do(func() { close(s.written); <-s.goOn })
+	return s.memorySink.Write(data)
 }
