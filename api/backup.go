@@ -4,16 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // backup streams the whole state, as cluster.Restore reads it. An error before
 // the first byte is answered like any other; later the connection is cut, so
 // that nobody takes half a backup for whole. (It says itself where it ends, too.)
 func (s *Server) backup(c *call) error {
-	limits := http.NewResponseController(c.w)
-	_ = limits.SetReadDeadline(time.Time{}) // nothing more is to be read
-	out := &backupWriter{call: c, limits: limits, name: "millrace-" + s.config.Now().UTC().Format("20060102T150405Z") + ".backup"}
+	out := &backupWriter{to: newPatientWriter(c.w), name: "millrace-" + s.config.Now().UTC().Format("20060102T150405Z") + ".backup"}
 	err := s.config.Control.Backup(c.r.Context(), out)
 	switch {
 	case err == nil && out.begun:
@@ -27,23 +24,20 @@ func (s *Server) backup(c *call) error {
 	panic(http.ErrAbortHandler)
 }
 
-// backupWriter begins the answer with the first byte and lets the client take
-// its time, as long as it takes something.
+// backupWriter begins the answer with the first byte.
 type backupWriter struct {
-	call   *call
-	limits *http.ResponseController
-	name   string
-	begun  bool
+	to    http.ResponseWriter
+	name  string
+	begun bool
 }
 
 func (b *backupWriter) Write(p []byte) (int, error) {
-	_ = b.limits.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) // see ServeHTTP
 	if !b.begun {
-		header := b.call.w.Header()
+		header := b.to.Header()
 		header.Set("Content-Type", "application/octet-stream")
 		header.Set("Content-Disposition", `attachment; filename="`+b.name+`"`)
-		b.call.w.WriteHeader(http.StatusOK)
+		b.to.WriteHeader(http.StatusOK)
 		b.begun = true
 	}
-	return b.call.w.Write(p)
+	return b.to.Write(p)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"millrace/cluster"
@@ -86,6 +87,9 @@ type Config struct {
 	Locations Locations      // default: every location that parses
 	Cluster   ClusterInfo    // default: /api/v1/cluster/ says that nothing is known
 	Control   ClusterControl // default: refuses everything
+	// Elsewhere gives what answers in this peer's place while it has no state
+	// of its own, nil while it has. Default: it always has.
+	Elsewhere func() http.Handler
 	// Operator is the organisation whose keys may see and manage the cluster;
 	// default "default", which a cluster's first start makes.
 	Operator string
@@ -138,6 +142,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Control == nil {
 		c.Control = unknownCluster{}
+	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = func() http.Handler { return nil }
 	}
 	setDefault(&c.Operator, "default")
 	if c.Ready == nil {

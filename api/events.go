@@ -79,8 +79,8 @@ func (s *Server) stream(c *call, id job.ID, last uint64) error {
 		case <-stopping(c.r.Context()):
 			return nil
 		case <-heartbeat.C:
-			if !s.stillAllowed(c.key) {
-				return nil
+			if !s.stillAllowed(c.key) || s.config.Elsewhere() != nil {
+				return nil // a peer that lost its state tells nothing more
 			}
 			out.text.WriteString(": heartbeat\n\n")
 		case <-sub.wake:

@@ -115,6 +115,10 @@ func (s *Server) handle(route route) http.Handler {
 			defer cancel()
 			r = limited
 		}
+		if away := s.elsewhere(r, route, endpoint); away != nil {
+			forward(w, r, route.stream, away)
+			return
+		}
 		c := &call{w: w, r: r}
 		err := s.authenticate(c, route, endpoint.role)
 		if err == nil {

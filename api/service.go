@@ -23,11 +23,20 @@ type statusAnswer struct {
 	Status string `json:"status"`
 }
 
-// ready says whether this peer takes jobs now.
+// ready says whether this peer takes jobs now; one without a state of its own,
+// whether it and a peer that has it do.
 func (s *Server) ready(c *call) error {
-	_, err := s.config.State.View(c.r.Context())
+	away := s.config.Elsewhere()
+	var err error
+	if away == nil {
+		_, err = s.config.State.View(c.r.Context())
+	}
 	if err == nil {
 		err = s.config.Ready(c.r.Context())
+	}
+	if err == nil && away != nil {
+		forward(c.w, c.r, false, away)
+		return nil
 	}
 	switch {
 	case errors.Is(err, cluster.ErrNoLeader), errors.Is(err, cluster.ErrClosed):
