@@ -13,29 +13,30 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The first byte of a connection between peers says what it is for; raft's is
-// followed by the cluster's ID, so that a peer at an address that once was
-// another cluster's can't disturb that one.
+// The first byte of a connection between peers says what it is for; raft's and
+// the API's is followed by the cluster's ID, so that a peer at an address that
+// once was another cluster's can't disturb that one.
 const (
 	kindRaft = 'R'
 	kindCall = 'C'
+	kindAPI  = 'A'
 )
 
 // helloTimeout bounds the TLS handshake and the first bytes of a connection.
 const helloTimeout = 10 * time.Second
 
 // mux is the one port between peers: it sorts the connections that arrive into
-// raft's and calls, behind the cluster's certificates where there are any.
+// raft's, calls and API requests, behind the cluster's certificates where there are any.
 type mux struct {
 	listener net.Listener
 	bundle   *bundle       // nil: in the clear
 	cluster  func() string // the peer's cluster, "" while it has none
 	refused  func(from net.Addr, err error)
 
-	raft, calls chan net.Conn
-	stop        context.Context
-	close       context.CancelFunc
-	work        sync.WaitGroup
+	raft, calls, api chan net.Conn
+	stop             context.Context
+	close            context.CancelFunc
+	work             sync.WaitGroup
 
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
@@ -48,7 +49,7 @@ func listenMux(ctx context.Context, address string, b *bundle, cluster func() st
 	}
 	m := &mux{
 		listener: listener, bundle: b, cluster: cluster, refused: refused,
-		raft: make(chan net.Conn), calls: make(chan net.Conn), open: make(map[net.Conn]struct{}),
+		raft: make(chan net.Conn), calls: make(chan net.Conn), api: make(chan net.Conn), open: make(map[net.Conn]struct{}),
 	}
 	m.stop, m.close = context.WithCancel(context.WithoutCancel(ctx))
 	m.work.Go(m.accept)
@@ -110,14 +111,14 @@ func (m *mux) sort(raw net.Conn) error {
 	switch hello[0] {
 	case kindCall:
 		queue = m.calls
-	case kindRaft:
+	case kindRaft, kindAPI:
 		if _, err := io.ReadFull(conn, hello[1:]); err != nil {
 			return fmt.Errorf("read the cluster's id: %w", err)
 		}
 		if ours := m.cluster(); ours == "" || ours != string(hello[1:]) {
-			return fmt.Errorf("raft of %w", ErrOtherCluster)
+			return fmt.Errorf("raft or API of %w", ErrOtherCluster)
 		}
-		queue = m.raft
+		queue = map[byte]chan net.Conn{kindRaft: m.raft, kindAPI: m.api}[hello[0]]
 	default:
 		return errors.New("it doesn't speak as a peer does: is one side without the cluster's bundle?")
 	}
@@ -135,7 +136,7 @@ func (m *mux) sort(raw net.Conn) error {
 // dial connects to another peer's port.
 func (m *mux) dial(ctx context.Context, address string, kind byte) (net.Conn, error) {
 	hello := []byte{kind}
-	if kind == kindRaft {
+	if kind != kindCall {
 		cluster := m.cluster()
 		if cluster == "" {
 			return nil, errors.New("this peer is in no cluster yet")
@@ -228,7 +229,7 @@ func (l *muxListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener; the port stays open for the other kind.
+// Close implements net.Listener; the port stays open for the other kinds.
 func (l *muxListener) Close() error { l.cancel(); return nil }
 
 // Addr implements net.Listener.

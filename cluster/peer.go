@@ -40,6 +40,8 @@ type Peer struct {
 	raft      *raft.Raft
 	mux       *mux
 	caller    *caller
+	forwarded *forwarded
+	forwarder *forwarder
 	transport *raft.NetworkTransport
 	disk      *raftDisk
 	lock      *os.File
@@ -142,6 +144,7 @@ func (p *Peer) startMembership() (err error) {
 		p.Handle(method, handler)
 	}
 	p.caller.serve()
+	p.forwarded.serve()
 	if p.config.GossipAddr == "" {
 		return nil
 	}
@@ -178,7 +181,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	p.caller = newCaller(p)
+	p.caller, p.forwarded, p.forwarder = newCaller(p), newForwarded(p), newForwarder(p)
 	p.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: raftStream{p.mux.side(p.mux.raft), p.config.told(p.mux.listener.Addr())}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
 		ServerAddressProvider: p,
@@ -267,6 +270,9 @@ func (p *Peer) stopRaft(refusal error) error {
 func (p *Peer) Close() error {
 	p.close.Do(func() {
 		p.resign()
+		if p.forwarded != nil {
+			p.forwarded.drain()
+		}
 		p.die()
 		if err := p.shutDown(true); err != nil {
 			p.closeErr = fmt.Errorf("close the peer: %w", err)
@@ -296,7 +302,8 @@ func (p *Peer) shutDown(goodbye bool) error {
 		errs = append(errs, p.gossip().stop(goodbye))
 	}
 	if p.caller != nil {
-		errs = append(errs, p.caller.stop())
+		errs = append(errs, p.caller.stop(), p.forwarded.stop())
+		p.forwarder.http.CloseIdleConnections()
 	}
 	if p.raft != nil {
 		errs = append(errs, p.stopRaft(ErrClosed))
