@@ -35,3 +35,5 @@ type Others struct {
 	EncoderPercent int   `json:"encoder_percent,omitempty"`
 	DecoderPercent int   `json:"decoder_percent,omitempty"`
 }
+
+func number[T int | int64 | float64](n T) *T { return &n }

@@ -126,5 +126,3 @@ func (d *nvmlDriver) othersEngines(gpu nvml.Device, others *Others) {
 		others.DecoderPercent = min(100, others.DecoderPercent+int(sample.DecUtil))
 	}
 }
-
-func number[T int | int64 | float64](n T) *T { return &n }
