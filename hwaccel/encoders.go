@@ -2,6 +2,7 @@ package hwaccel
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,24 +15,43 @@ type Row struct {
 	Encoder string // ffmpeg's name
 	Codec   job.Codec
 	Kind    DeviceKind
-	// PixelFormat is what the encoder is fed with.
-	PixelFormat string
-	// Upload is the filters that bring frames from memory to the device; empty
-	// where they stay in memory.
-	Upload string
-	// Scaler is the filter that scales on the device, and ScalerOptions what it
-	// is given besides the size.
+	API     API // how ffmpeg drives the device; NoAPI in software
+	// PixelFormat is what the encoder is fed with, as ffmpeg calls it in memory;
+	// PixelFormat10 the same for pictures of 10 bits, empty if it takes none.
+	PixelFormat, PixelFormat10 string
+	// Scaler and ScalerOptions are the filter that scales in memory and what it
+	// is given besides the size. On the device it is the [Surface]'s.
 	Scaler, ScalerOptions string
 	// DelayFrames is the B-frame delay: by how many frames the first decode time
 	// lies before the first picture. It is what the encoder's own header says
-	// for the arguments below, whatever the pictures are.
+	// for the arguments below, whatever the pictures are, or more: rows of one
+	// codec have the same, so that a job can change to another.
 	DelayFrames int64
+	// Sessions is how many of the driver's encode sessions one output takes; 0
+	// where nobody counts them.
+	Sessions int
 	// Presets and CRF are by quality, on the encoder's own scales.
 	Presets map[job.Quality]string
 	CRF     map[job.Quality]float64
+	// Features are the options that some devices of the kind refuse.
+	Features []Feature
 
-	// specific are the arguments that this encoder alone needs.
+	// lacking is what stands in for an option that a build doesn't declare:
+	// nothing, or other options with their values.
+	lacking map[string][]string
+	// quality is the arguments that say how good the pictures shall be, and
+	// specific those that this encoder alone needs.
+	quality  func(Row, Settings) []string
 	specific func(Settings) []string
+}
+
+// Feature is something that older devices of a kind can't do, and that an
+// encode is better for, but possible without.
+type Feature struct {
+	Name    string         // for people: "B-frames as references"
+	refused *regexp.Regexp // in ffmpeg's log
+	options []string       // which ask for it, without the dash
+	instead []string       // arguments in their place
 }
 
 // Settings are what one output of ffmpeg is to be encoded like.
@@ -43,41 +63,22 @@ type Settings struct {
 	// Threads bounds the encoder's threads; 1 makes it use one thread and no
 	// helpers, 0 leaves it to the encoder.
 	Threads int
+	// TenBit encodes pictures of 10 bits.
+	TenBit bool
+	// OnDevice says that the pictures lie on the encoder's device already.
+	OnDevice bool
+	// Declared says whether this build of ffmpeg has an option of the encoder
+	// (without the dash); nil: it has all.
+	Declared func(option string) bool
+	// Without names the row's features that this device refuses.
+	Without []string
 }
 
-// rows is the table. The presets are these because: standard is the class that
-// live ladders are made with, so that a comparison with a plain ffmpeg of that
-// preset is fair; economy is about twice as fast; high about a third as fast.
-// The CRFs of a quality look alike from codec to codec.
-var rows = []Row{
-	{
-		Encoder: "libx264", Codec: job.H264, Kind: CPU,
-		PixelFormat: "yuv420p", Scaler: "scale", ScalerOptions: "flags=lanczos",
-		DelayFrames: 2, // B-frames that are references of others
-		Presets:     map[job.Quality]string{job.Economy: "superfast", job.Standard: "veryfast", job.High: "medium"},
-		CRF:         map[job.Quality]float64{job.Economy: 24, job.Standard: 23, job.High: 21},
-		specific:    x264,
-	},
-	{
-		Encoder: "libx265", Codec: job.HEVC, Kind: CPU,
-		PixelFormat: "yuv420p", Scaler: "scale", ScalerOptions: "flags=lanczos",
-		DelayFrames: 2,
-		Presets:     map[job.Quality]string{job.Economy: "ultrafast", job.Standard: "veryfast", job.High: "medium"},
-		CRF:         map[job.Quality]float64{job.Economy: 28, job.Standard: 26, job.High: 24},
-		specific:    x265,
-	},
-	{
-		Encoder: "libsvtav1", Codec: job.AV1, Kind: CPU,
-		PixelFormat: "yuv420p", Scaler: "scale", ScalerOptions: "flags=lanczos",
-		DelayFrames: 0, // AV1 hides what it doesn't show: packets are in the order of pictures
-		Presets:     map[job.Quality]string{job.Economy: "12", job.Standard: "10", job.High: "7"},
-		CRF:         map[job.Quality]float64{job.Economy: 38, job.Standard: 35, job.High: 32},
-		specific:    svtav1,
-	},
-}
+// rows is the table, in the order in which encoders of a codec are preferred.
+var rows = slices.Concat(nvencRows, qsvRows, vaapiRows, softwareRows)
 
-// Rows lists every encoder, in the order in which they are preferred on a
-// device of their kind.
+// Rows lists every encoder, those that are preferred first: the ones that leave
+// the CPU to other work.
 func Rows() []Row { return slices.Clone(rows) }
 
 // Encoder finds the row of an encoder by ffmpeg's name.
@@ -100,7 +101,15 @@ func EncodersFor(codec job.Codec, kind DeviceKind) []Row {
 	return list
 }
 
-// Scale is the filter that makes frames of width × height pixels on the device.
+// Format is what the encoder is fed with in memory.
+func (r Row) Format(tenBit bool) string {
+	if tenBit {
+		return r.PixelFormat10
+	}
+	return r.PixelFormat
+}
+
+// Scale is the filter that makes frames of width × height pixels in memory.
 func (r Row) Scale(width, height int) string {
 	filter := fmt.Sprintf("%s=w=%d:h=%d", r.Scaler, width, height)
 	if r.ScalerOptions != "" {
@@ -122,24 +131,80 @@ func (r Row) Args(s Settings) []string {
 	if s.Rendition.CRF == 0 {
 		s.Rendition.CRF = r.CRF[s.Quality]
 	}
-	args := []string{
-		"-c:v", r.Encoder, "-pix_fmt", r.PixelFormat,
-		"-preset", r.Presets[s.Quality],
-		"-crf", decimal(s.Rendition.CRF),
-		"-g", integer(s.SegmentFrames),
+	args := []string{"-c:v", r.Encoder}
+	if !s.OnDevice {
+		args = append(args, "-pix_fmt", r.Format(s.TenBit))
 	}
+	args = append(args, r.quality(r, s)...)
+	args = append(args, "-g", integer(s.SegmentFrames))
 	args = append(args, r.specific(s)...)
-	return append(args,
+	args = append(args,
 		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
 	)
+	return r.lack(r.refuse(args, s.Without), s.Declared)
 }
 
-// keyframes make the encoder put a keyframe at each segment's start.
-func keyframes(s Settings) []string {
-	return []string{
-		"-keyint_min", integer(s.SegmentFrames),
-		"-force_key_frames", fmt.Sprintf("expr:gte(n,n_forced*%d)", s.SegmentFrames),
+// refuse takes out what asks for features that the device doesn't have.
+func (r Row) refuse(args, without []string) []string {
+	for _, feature := range r.Features {
+		if !slices.Contains(without, feature.Name) {
+			continue
+		}
+		kept := make([]string, 0, len(args))
+		for pair := range slices.Chunk(args, 2) {
+			if !slices.Contains(feature.options, optionName(pair[0])) {
+				kept = append(kept, pair...)
+			}
+		}
+		args = append(kept, feature.instead...)
 	}
+	return args
+}
+
+// lack replaces what a build doesn't declare, as far as there is a rule for it.
+// An option without a rule stays: ffmpeg's own complaint is then the answer.
+func (r Row) lack(args []string, declared func(string) bool) []string {
+	if declared == nil {
+		return args
+	}
+	kept := make([]string, 0, len(args))
+	for pair := range slices.Chunk(args, 2) {
+		name := optionName(pair[0])
+		instead, rule := r.lacking[name]
+		if rule && !declared(name) {
+			kept = append(kept, instead...)
+			continue
+		}
+		kept = append(kept, pair...)
+	}
+	return kept
+}
+
+// optionName is an option without its dash and stream: "-b:v" is "b".
+func optionName(arg string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), ":")
+	return name
+}
+
+// refused finds the features that ffmpeg's log says that the device refuses.
+func (r Row) refused(log string) []string {
+	var names []string
+	for _, feature := range r.Features {
+		if feature.refused.MatchString(log) {
+			names = append(names, feature.Name)
+		}
+	}
+	return names
+}
+
+// forcedKeyframes put a keyframe at each segment's start.
+func forcedKeyframes(s Settings) []string {
+	return []string{"-force_key_frames", fmt.Sprintf("expr:gte(n,n_forced*%d)", s.SegmentFrames)}
+}
+
+// keyframes are forced ones for encoders that also heed the least distance.
+func keyframes(s Settings) []string {
+	return append([]string{"-keyint_min", integer(s.SegmentFrames)}, forcedKeyframes(s)...)
 }
 
 // rateCap limits the rate over a decoder's buffer, where the rendition asks for it.
@@ -147,56 +212,14 @@ func rateCap(s Settings) []string {
 	if s.Rendition.MaxBitsPerSecond <= 0 {
 		return nil
 	}
-	buffer := s.Rendition.BufferBits
-	if buffer <= 0 {
-		buffer = 2 * s.Rendition.MaxBitsPerSecond
-	}
-	return []string{"-maxrate", integer(s.Rendition.MaxBitsPerSecond), "-bufsize", integer(buffer)}
+	return []string{"-maxrate", integer(s.Rendition.MaxBitsPerSecond), "-bufsize", integer(bufferBits(s))}
 }
 
-func x264(s Settings) []string {
-	// No -forced-idr: x264 itself makes an IDR of an I-frame that is due, and
-	// warns at its fastest presets if it was told to.
-	args := append(rateCap(s), keyframes(s)...)
-	// bf is the presets' own number; it is spelled out since DelayFrames rests on it.
-	args = append(args, "-sc_threshold", "0", "-bf", "3", "-profile:v", "high", "-threads", integer(s.Threads))
-	if s.Threads == 1 {
-		args = append(args, "-x264-params", "lookahead-threads=1:sliced-threads=0")
+func bufferBits(s Settings) int64 {
+	if s.Rendition.BufferBits > 0 {
+		return s.Rendition.BufferBits
 	}
-	return args
-}
-
-func x265(s Settings) []string {
-	params := []string{
-		"log-level=error",
-		// The parameter sets are in the init segment and the list of options
-		// (which names the number of threads) is nowhere.
-		"repeat-headers=0", "info=0",
-		"open-gop=0", "scenecut=0", "bframes=3", "b-pyramid=1",
-		"keyint=" + integer(s.SegmentFrames), "min-keyint=" + integer(s.SegmentFrames),
-		// Wavefronts show in the parameter sets, so they can't be for some chunks only.
-		"wpp=0",
-	}
-	switch {
-	case s.Threads == 1:
-		params = append(params, "pools=none", "frame-threads=1", "lookahead-slices=0", "pmode=0", "pme=0")
-	case s.Threads > 1:
-		params = append(params, "pools="+integer(s.Threads))
-	}
-	args := append(rateCap(s), keyframes(s)...)
-	return append(args, "-forced-idr", "1", "-tag:v", "hvc1", "-profile:v", "main", "-x265-params", strings.Join(params, ":"))
-}
-
-func svtav1(s Settings) []string {
-	params := []string{"scd=0", "enable-overlays=0", "irefresh-type=2"} // 2: keyframes, not forward ones
-	if s.Threads > 0 {
-		params = append(params, "lp="+integer(s.Threads))
-	}
-	if s.Rendition.MaxBitsPerSecond > 0 {
-		// The wrapper's own -maxrate is for other modes; here it is in kbit/s.
-		params = append(params, "mbr="+integer(max(1, s.Rendition.MaxBitsPerSecond/1000)))
-	}
-	return []string{"-svtav1-params", strings.Join(params, ":")}
+	return 2 * s.Rendition.MaxBitsPerSecond
 }
 
 // ThreadArgs bound the threads of everything that is not an encoder: global

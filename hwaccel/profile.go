@@ -1,10 +1,15 @@
 package hwaccel
 
-// Profile is what trial encodes measured on a device.
+import "slices"
+
+// Profile is what trials measured on a device.
 type Profile struct {
 	Device      Device           `json:"device"`
 	FFmpegBuild string           `json:"ffmpeg_build"` // ffmpeg.Tools.Build
 	Encoders    []EncoderProfile `json:"encoders"`
+	Decoders    []DecoderProfile `json:"decoders,omitempty"`
+	// DeviceFilters names the filters that work on the device's pictures.
+	DeviceFilters []string `json:"device_filters,omitempty"`
 	// Room is all that the device can hold at once.
 	Room Room `json:"room"`
 }
@@ -15,12 +20,49 @@ type EncoderProfile struct {
 	Works   bool   `json:"works"`
 	// Reason says, for people, why it doesn't work; empty if it does.
 	Reason string `json:"reason,omitempty"`
+	// TenBit says whether it also works with pictures of 10 bits, and
+	// TenBitReason why not.
+	TenBit       bool   `json:"ten_bit,omitempty"`
+	TenBitReason string `json:"ten_bit_reason,omitempty"`
 	// FramesPerSecond is by rung ("360p"), measured with the whole device at
 	// work on one encode of Standard quality.
 	FramesPerSecond map[string]float64 `json:"frames_per_second,omitempty"`
-	// Sessions is how many encodes the driver allows at once; 0 is no limit.
+	// Sessions is how many encodes at once the device was seen to do: as many as
+	// made it faster, or as the driver allows. 0 is for encoders on the CPU,
+	// whose number is bounded by its threads.
 	Sessions int `json:"sessions,omitempty"`
+	// SessionsFramesPerSecond is the speed of all sessions together, of the
+	// largest rung measured.
+	SessionsFramesPerSecond float64 `json:"sessions_frames_per_second,omitempty"`
+	// SSIM is how like the source the trial's pictures were, 1 is equal.
+	SSIM float64 `json:"ssim,omitempty"`
+	// Without names the features of the encoder's row that the device refuses.
+	Without []string `json:"without,omitempty"`
+	// Signature tells apart what devices write into a stream's header for the
+	// same arguments: chunks of one rendition need the same.
+	Signature string `json:"signature,omitempty"`
 }
+
+// DecoderProfile is how one decoder did on a device.
+type DecoderProfile struct {
+	Codec       string `json:"codec"` // ffmpeg's name
+	API         API    `json:"api,omitempty"`
+	PixelFormat string `json:"pixel_format"`
+	Works       bool   `json:"works"`
+	Reason      string `json:"reason,omitempty"`
+	// FramesPerSecond is by rung.
+	FramesPerSecond map[string]float64 `json:"frames_per_second,omitempty"`
+}
+
+// Decodes says whether sources of a codec and pixel format were decoded right.
+func (p Profile) Decodes(api API, codec, pixelFormat string) bool {
+	return slices.ContainsFunc(p.Decoders, func(d DecoderProfile) bool {
+		return d.Works && d.API == api && d.Codec == codec && d.PixelFormat == pixelFormat
+	})
+}
+
+// Filters says whether a filter works on the device's pictures.
+func (p Profile) Filters(f Filter) bool { return slices.Contains(p.DeviceFilters, f.Name) }
 
 // Encoder finds an encoder that was tried; the zero EncoderProfile doesn't work.
 func (p Profile) Encoder(name string) (EncoderProfile, bool) {
@@ -39,10 +81,10 @@ func (p Profile) Works(encoder string) bool {
 }
 
 // PixelsPerSecond estimates how fast an encoder goes through pixels on this
-// device, from its fastest rung; 0 if it doesn't work.
+// device, all its sessions together; 0 if it doesn't work.
 func (e EncoderProfile) PixelsPerSecond() float64 {
-	best := 0.0
-	for _, rung := range trialRungs {
+	best := e.SessionsFramesPerSecond * float64(largeRung.width*largeRung.height)
+	for _, rung := range rungs {
 		best = max(best, e.FramesPerSecond[rung.name]*float64(rung.width*rung.height))
 	}
 	return best

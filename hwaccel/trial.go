@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 	"millrace/media/ffmpeg"
 )
 
-// Trials measures devices by encoding on them.
+// Trials measures devices by encoding and decoding on them.
 type Trials struct {
 	Tools *ffmpeg.Tools
 	// Cache is the file that profiles are kept in; empty keeps none.
@@ -26,26 +25,9 @@ type Trials struct {
 	Logger  *slog.Logger // nil is silent
 }
 
-// trialRung is a size that is measured, and for how many frames.
-type trialRung struct {
-	name          string
-	width, height int
-	frames        int64
-}
-
-// trialRungs are the sizes that are measured: one, so that all software encoders
-// together take a few seconds of two slow cores at a machine's first start.
-// Their speed in pixels is nearly the same at other sizes.
-var trialRungs = []trialRung{{name: "360p", width: 640, height: 360, frames: 60}}
-
-// trialSegment is short, so that the trial sees whether forced keyframes come.
-const trialSegment = 15
-
-// Watchdogs of a trial: a device that answers no sooner is of no use.
-const (
-	trialFirstFrame = 30 * time.Second
-	trialStall      = 15 * time.Second
-)
+// trialTime is how long the trials of one device may take together. What it
+// doesn't suffice for is said not to work for that reason.
+const trialTime = 60 * time.Second
 
 // Profile measures a device, or reads what was measured before of the same
 // device, driver, ffmpeg build and room. An encoder that doesn't work is no
@@ -58,21 +40,29 @@ func (t Trials) Profile(ctx context.Context, device Device, room Room) (Profile,
 		t.logger().Warn("measuring anew: the file of profiles can't be read", "device", device.ID, "err", err)
 	}
 	if profile, known := cached[key]; known {
-		profile.Room = room
+		profile.Room = profile.roomOf(room)
 		return profile, nil
 	}
+	return t.Fresh(ctx, device, room)
+}
+
+// Fresh is Profile without a look at what was measured before; what it finds is
+// kept in its place.
+func (t Trials) Fresh(ctx context.Context, device Device, room Room) (Profile, error) {
 	profile, err := t.Measure(ctx, device, room)
 	if err != nil {
 		return Profile{}, err
 	}
-	if err := writeCache(t.Cache, key, profile, cached); err != nil {
+	cached, _ := readCache(t.Cache) // what can't be read is replaced
+	if err := writeCache(t.Cache, cacheKey(device, room, t.Tools.Build), profile, cached); err != nil {
 		// Then it is measured again at the next start.
 		t.logger().Warn("the profile is not kept", "device", device.ID, "err", err)
 	}
 	return profile, nil
 }
 
-// Measure tries every encoder of the device's kind, whatever was measured before.
+// Measure tries every encoder, decoder and filter that the device might have,
+// whatever was measured before, and keeps nothing.
 func (t Trials) Measure(ctx context.Context, device Device, room Room) (Profile, error) {
 	features, err := t.Tools.Features(ctx)
 	if err != nil {
@@ -84,118 +74,130 @@ func (t Trials) Measure(ctx context.Context, device Device, room Room) (Profile,
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // what stays is swept with the scratch folder
 
-	profile := Profile{Device: device, FFmpegBuild: t.Tools.Build, Room: room}
-	for _, row := range rows {
-		if row.Kind != device.Kind {
+	bench := &bench{
+		trials: t, features: features, device: device, dir: dir, threads: room.Threads,
+		until:   time.Now().Add(trialTime),
+		profile: Profile{Device: device, FFmpegBuild: t.Tools.Build},
+	}
+	bench.tryAll(ctx)
+	if err := ctx.Err(); err != nil {
+		return Profile{}, err // a trial that was cut short says nothing
+	}
+	bench.profile.Room = bench.profile.roomOf(room)
+	return bench.profile, nil
+}
+
+// roomOf is the room of the device: what is given, and for a GPU what its
+// encoders were seen to do.
+func (p Profile) roomOf(given Room) Room {
+	if p.Device.Kind == CPU {
+		return given
+	}
+	for _, e := range p.Encoders {
+		if !e.Works {
 			continue
 		}
-		result := EncoderProfile{Encoder: row.Encoder}
-		if !features.Encoders[row.Encoder] {
-			result.Reason = fmt.Sprintf("ffmpeg %s was built without %s", t.Tools.Version, row.Encoder)
-		} else {
-			result = t.try(ctx, row, room, dir)
+		given.Sessions = max(given.Sessions, e.Sessions)
+		given.PixelsPerSecond = max(given.PixelsPerSecond, int64(e.PixelsPerSecond()))
+	}
+	return given
+}
+
+// bench is the trials of one device while they run.
+type bench struct {
+	trials   Trials
+	features *ffmpeg.Features
+	device   Device
+	dir      string
+	threads  int
+	until    time.Time
+	clips    map[clipKey]clip
+	profile  Profile
+}
+
+func (b *bench) tryAll(ctx context.Context) {
+	if b.device.Unusable != "" {
+		b.profile.decline(b.device, b.device.Unusable)
+		return
+	}
+	for _, row := range rows {
+		if !row.DrivenBy(b.device) || ctx.Err() != nil {
+			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return Profile{}, err // a trial that was cut short says nothing
-		}
-		t.logger().Info("tried an encoder", "device", device.ID, "encoder", row.Encoder,
+		result := b.encoder(ctx, row)
+		b.log().Info("tried an encoder", "device", b.device.ID, "encoder", row.Encoder,
 			"works", result.Works, "reason", result.Reason, "frames_per_second", result.FramesPerSecond)
-		profile.Encoders = append(profile.Encoders, result)
+		b.profile.Encoders = append(b.profile.Encoders, result)
 	}
-	return profile, nil
-}
-
-// try encodes each rung, looks at what came out, and then measures.
-func (t Trials) try(ctx context.Context, row Row, room Room, dir string) EncoderProfile {
-	result := EncoderProfile{Encoder: row.Encoder, FramesPerSecond: make(map[string]float64)}
-	for _, rung := range trialRungs {
-		file := filepath.Join(dir, row.Encoder+".mp4")
-		report, err := t.encode(ctx, row, rung, room, file)
-		if err == nil {
-			err = t.check(ctx, rung, file)
+	for _, api := range apisOf(b.device) {
+		b.filters(ctx, api)
+	}
+	b.decoders(ctx)
+	for i := range b.profile.Encoders {
+		if e := &b.profile.Encoders[i]; e.Works && b.device.Kind != CPU && ctx.Err() == nil {
+			row, _ := Encoder(e.Encoder)
+			b.sessions(ctx, row, e)
+			b.log().Info("measured an encoder's sessions", "device", b.device.ID, "encoder", e.Encoder,
+				"sessions", e.Sessions, "frames_per_second", e.SessionsFramesPerSecond)
 		}
-		if err != nil {
-			return EncoderProfile{Encoder: row.Encoder, Reason: reason(rung, err)}
+	}
+}
+
+// Declined is the profile of a device on which nothing could be tried: every
+// encoder that it might have, not working for the one reason.
+func Declined(device Device, reason string) Profile {
+	p := Profile{Device: device}
+	p.decline(device, reason)
+	return p
+}
+
+func (p *Profile) decline(device Device, reason string) {
+	for _, row := range rows {
+		if row.DrivenBy(device) {
+			p.Encoders = append(p.Encoders, EncoderProfile{Encoder: row.Encoder, Reason: reason})
 		}
-		result.FramesPerSecond[rung.name] = speed(rung, report)
 	}
-	result.Works = true
-	return result
 }
 
-// speed is ffmpeg's own figure, which leaves its start out, or for a run too
-// short to have one, frames over all of its time.
-func speed(rung trialRung, report ffmpeg.Report) float64 {
-	if report.FramesPerSecond > 0 {
-		return report.FramesPerSecond
-	}
-	return float64(rung.frames) / max(report.Elapsed.Seconds(), 0.001)
-}
+// late says that the time for trials is up.
+func (b *bench) late() bool { return time.Now().After(b.until) }
 
-func (t Trials) encode(ctx context.Context, row Row, rung trialRung, room Room, file string) (ffmpeg.Report, error) {
-	return t.Tools.Run(ctx, ffmpeg.Command{
-		Args: trialArgs(row, rung, room.Threads, file), Dir: filepath.Dir(file), Sandbox: t.Sandbox,
-		FirstFrameTimeout: trialFirstFrame, StallTimeout: trialStall, Logger: t.Logger,
+// notTried is the reason of what there was no time for.
+var notTried = fmt.Sprintf("it was not tried: the other trials of this device took the %s that there are for all", trialTime)
+
+func (b *bench) log() *slog.Logger { return b.trials.logger() }
+
+// Watchdogs of a trial: a device that answers no sooner is of no use.
+const (
+	trialFirstFrame = 30 * time.Second
+	trialStall      = 15 * time.Second
+)
+
+// run runs ffmpeg on the device, driven by api.
+func (b *bench) run(ctx context.Context, api API, args ...string) (ffmpeg.Report, error) {
+	pin := b.device.Pin(api)
+	sandbox := b.trials.Sandbox
+	if sandbox == nil {
+		sandbox = b.trials.Tools.Sandbox
+	}
+	if sandbox != nil && len(pin.Paths) > 0 {
+		opened := *sandbox
+		opened.DevicePaths = slices.Concat(sandbox.DevicePaths, pin.Paths)
+		sandbox = &opened
+	}
+	return b.trials.Tools.Run(ctx, ffmpeg.Command{
+		Args: slices.Concat(pin.Args, args), Env: pin.Env, Dir: b.dir, Sandbox: sandbox,
+		FirstFrameTimeout: trialFirstFrame, StallTimeout: trialStall, Logger: b.trials.Logger,
 	})
 }
 
-// trialArgs encode moving pictures of a rung. The first second of them is made
-// once and then repeated, so that the encoder is measured and not the painter.
-func trialArgs(row Row, rung trialRung, threads int, file string) []string {
-	const second = 30
-	pictures := fmt.Sprintf("testsrc2=s=%dx%d:r=%d,format=%s,trim=end_frame=%d,loop=loop=-1:size=%d,setpts=N/%d/TB",
-		rung.width, rung.height, second, row.PixelFormat, second, second, second)
-	if row.Upload != "" {
-		pictures += "," + row.Upload
-	}
-	args := []string{"-f", "lavfi", "-i", pictures, "-frames:v", integer(rung.frames)}
-	args = append(args, row.Args(Settings{
-		Rendition:     job.Rendition{MaxBitsPerSecond: 5_000_000, BufferBits: 10_000_000},
-		SegmentFrames: trialSegment, Threads: threads,
-	})...)
-	return append(args, "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof", file)
-}
-
-// check decodes what a trial made and counts frames and keyframes: encoders
-// have been seen to exit well with neither.
-func (t Trials) check(ctx context.Context, rung trialRung, file string) error {
-	found, err := t.Tools.Probe(ctx, file, "-select_streams", "v:0", "-count_frames",
-		"-show_packets", "-show_entries", "stream:packet=stream_index,pts,dts,flags")
-	if err != nil {
-		return fmt.Errorf("look at its output: %w", err)
-	}
-	if len(found.Streams) != 1 {
-		return fmt.Errorf("its output has %d video streams", len(found.Streams))
-	}
-	stream := found.Streams[0]
-	if stream.DecodedFrames != rung.frames {
-		return fmt.Errorf("it made %d of %d frames", stream.DecodedFrames, rung.frames)
-	}
-	if stream.Width != rung.width || stream.Height != rung.height {
-		return fmt.Errorf("it made pictures of %d×%d in place of %d×%d", stream.Width, stream.Height, rung.width, rung.height)
-	}
-	var keys, want []int
-	for i, packet := range found.Packets {
-		if packet.Key {
-			keys = append(keys, i)
-		}
-	}
-	for i := 0; i < int(rung.frames); i += trialSegment {
-		want = append(want, i)
-	}
-	if !slices.Equal(keys, want) {
-		return fmt.Errorf("it put keyframes at frames %v in place of %v", keys, want)
-	}
-	return nil
-}
-
-// reason says for people why an encoder doesn't work.
-func reason(rung trialRung, err error) string {
+// sentence says for people why a trial failed.
+func sentence(what string, err error) string {
 	var failure *job.Failure
 	if errors.As(err, &failure) {
-		return fmt.Sprintf("a trial encode of %s failed: %s", rung.name, failure.Message)
+		return fmt.Sprintf("a trial %s failed: %s", what, failure.Message)
 	}
-	return fmt.Sprintf("a trial encode of %s failed: %v", rung.name, err)
+	return fmt.Sprintf("a trial %s failed: %v", what, err)
 }
 
 func (t Trials) logger() *slog.Logger {

@@ -17,11 +17,15 @@ type Features struct {
 	Filters  map[string]bool
 	HWAccels map[string]bool // "cuda", "vaapi", …
 
-	ffmpeg  string
+	ask     Asker
 	mu      sync.Mutex
 	options map[string]map[string]bool // "encoder=libx264" → option names
 	generic map[string]bool            // options of every encoder
 }
+
+// Asker answers what an ffmpeg prints on its standard output when it is run
+// with some arguments (after -hide_banner).
+type Asker func(ctx context.Context, args ...string) (string, error)
 
 // Features asks the binary what it can do, once; later calls answer at once.
 func (t *Tools) Features(ctx context.Context) (*Features, error) {
@@ -30,7 +34,20 @@ func (t *Tools) Features(ctx context.Context) (*Features, error) {
 	if t.features != nil {
 		return t.features, nil
 	}
-	f := &Features{ffmpeg: t.FFmpeg, options: make(map[string]map[string]bool)}
+	f, err := ReadFeatures(ctx, func(ctx context.Context, args ...string) (string, error) {
+		return ask(ctx, t.FFmpeg, append([]string{"-hide_banner"}, args...)...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.features = f
+	return f, nil
+}
+
+// ReadFeatures makes the features of the ffmpeg that answers, which may be
+// texts that another machine's has printed.
+func ReadFeatures(ctx context.Context, asker Asker) (*Features, error) {
+	f := &Features{ask: asker, options: make(map[string]map[string]bool)}
 	for _, list := range []struct {
 		flag  string
 		into  *map[string]bool
@@ -41,18 +58,17 @@ func (t *Tools) Features(ctx context.Context) (*Features, error) {
 		{"-filters", &f.Filters, parseTable},
 		{"-hwaccels", &f.HWAccels, parseNames},
 	} {
-		answer, err := ask(ctx, t.FFmpeg, "-hide_banner", list.flag)
+		answer, err := asker(ctx, list.flag)
 		if err != nil {
 			return nil, fmt.Errorf("ask ffmpeg for %s: %w", list.flag, err)
 		}
 		*list.into = list.parse(answer)
 	}
-	answer, err := ask(ctx, t.FFmpeg, "-hide_banner", "-h", "full")
+	answer, err := asker(ctx, "-h", "full")
 	if err != nil {
 		return nil, fmt.Errorf("ask ffmpeg for its options: %w", err)
 	}
 	f.generic = parseGeneric(answer)
-	t.features = f
 	return f, nil
 }
 
@@ -84,7 +100,7 @@ func (f *Features) help(ctx context.Context, topic string) (map[string]bool, err
 	if known := f.options[topic]; known != nil {
 		return known, nil
 	}
-	answer, err := ask(ctx, f.ffmpeg, "-hide_banner", "-h", topic)
+	answer, err := f.ask(ctx, "-h", topic)
 	if err != nil {
 		return nil, fmt.Errorf("ask ffmpeg for the options of %s: %w", topic, err)
 	}

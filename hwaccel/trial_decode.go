@@ -1,0 +1,151 @@
+package hwaccel
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"millrace/job"
+)
+
+// clipKey names a clip for decoders.
+type clipKey struct{ codec, format string }
+
+// clip is a small file to decode, made at trial time.
+type clip struct {
+	file   string
+	reason string // why there is none
+}
+
+// clipEncoders make the clips that no trial of an encoder has left behind.
+var clipEncoders = map[string]struct {
+	encoder string
+	args    []string
+}{
+	"h264":       {"libx264", []string{"-preset", "veryfast"}},
+	"hevc":       {"libx265", []string{"-preset", "ultrafast", "-x265-params", "log-level=error:pools=none:frame-threads=1"}},
+	"av1":        {"libsvtav1", []string{"-preset", "12", "-crf", "30"}},
+	"vp9":        {"libvpx-vp9", []string{"-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M"}},
+	"mpeg2video": {"mpeg2video", []string{"-b:v", "4M", "-bf", "2"}},
+}
+
+// keepClip offers what an encoder's trial made to the decoders. Clips of
+// software encoders only: what decodes a device's own is no proof for others.
+func (b *bench) keepClip(codec job.Codec, format, file string) {
+	if b.device.Kind != CPU {
+		return
+	}
+	if b.clips == nil {
+		b.clips = make(map[clipKey]clip)
+	}
+	b.clips[clipKey{string(codec), format}] = clip{file: file}
+}
+
+// clip makes a clip of a codec and pixel format, once.
+func (b *bench) clip(ctx context.Context, codec, format string) clip {
+	key := clipKey{codec, format}
+	if known, made := b.clips[key]; made {
+		return known
+	}
+	if b.clips == nil {
+		b.clips = make(map[clipKey]clip)
+	}
+	maker := clipEncoders[codec]
+	c := clip{file: filepath.Join(b.dir, "clip-"+codec+"-"+format+".mkv")}
+	switch {
+	case !b.features.Encoders[maker.encoder]:
+		c.reason = fmt.Sprintf("it was not tried: this ffmpeg has no %s to make a clip with", maker.encoder)
+	default:
+		args := slices.Concat(
+			[]string{"-f", "lavfi", "-i", moving(tinyRung, format), "-frames:v", integer(int64(decoderFrames)), "-c:v", maker.encoder, "-pix_fmt", format},
+			maker.args, []string{"-f", "matroska", c.file})
+		if _, err := b.run(ctx, NoAPI, args...); err != nil {
+			c.reason = "it was not tried: making a clip for it failed: " + sentence("encode", err)
+		}
+	}
+	b.clips[key] = c
+	return c
+}
+
+// decoders tries every decoder that the device might have.
+func (b *bench) decoders(ctx context.Context) {
+	apis := apisOf(b.device)
+	if b.device.Kind == CPU {
+		apis = []API{NoAPI}
+	}
+	for _, api := range apis {
+		for _, decoder := range decoders {
+			if decoder.API != api {
+				continue
+			}
+			for _, format := range decoder.Formats {
+				if ctx.Err() != nil {
+					return
+				}
+				result := b.decoder(ctx, decoder, format)
+				b.log().Info("tried a decoder", "device", b.device.ID, "codec", decoder.Codec, "api", api,
+					"pixel_format", format, "works", result.Works, "reason", result.Reason)
+				b.profile.Decoders = append(b.profile.Decoders, result)
+			}
+		}
+	}
+}
+
+// decoder decodes a clip on the device and compares it, picture by picture, with
+// what software makes of it.
+func (b *bench) decoder(ctx context.Context, d Decoder, format string) DecoderProfile {
+	result := DecoderProfile{Codec: d.Codec, API: d.API, PixelFormat: format}
+	if b.late() {
+		result.Reason = notTried
+		return result
+	}
+	if d.Name != "" && !b.features.Decoders[d.Name] {
+		result.Reason = fmt.Sprintf("ffmpeg %s was built without the decoder %s", b.trials.Tools.Version, d.Name)
+		return result
+	}
+	c := b.clip(ctx, d.Codec, format)
+	if c.reason != "" {
+		result.Reason = c.reason
+		return result
+	}
+	input := []string{"-i", c.file}
+	chain := ""
+	if surface, onDevice := SurfaceOf(d.API); onDevice {
+		input = append(d.Args(b.device.Pin(d.API), 0), input...)
+		chain = surface.Download + ",format=" + deviceFormats[format]
+	}
+	found, err := b.compare(ctx, d.API, input, []string{"-i", c.file}, chain, format)
+	switch {
+	case err != nil:
+		result.Reason = sentence(fmt.Sprintf("decode of %s", d.Codec), err)
+	case found.frames == 0:
+		result.Reason = "it made no pictures"
+	case found.mean < leastDecodeSSIM:
+		result.Reason = fmt.Sprintf("its pictures are not those that software decodes: SSIM is %.3f, %.2f is the least", found.mean, leastDecodeSSIM)
+	default:
+		result.Works = true
+	}
+	return result
+}
+
+// filters tries the filters that work on the device's pictures.
+func (b *bench) filters(ctx context.Context, api API) {
+	surface, _ := SurfaceOf(api)
+	for _, filter := range surface.filters() {
+		if !b.features.Filters[filter.Name] || b.late() || ctx.Err() != nil {
+			continue
+		}
+		text := filter.String()
+		if filter == surface.Scaler {
+			text = surface.Scale(tinyRung.width, tinyRung.height, "nv12")
+		}
+		graph := "format=nv12," + surface.Upload + "," + text + "," + surface.Download + ",format=nv12"
+		report, err := b.run(ctx, api, "-f", "lavfi", "-i", moving(smallRung, "nv12"), "-vf", graph, "-frames:v", integer(int64(tinyFrames)), "-f", "null", "-")
+		works := err == nil && report.Frames == tinyFrames
+		b.log().Info("tried a filter", "device", b.device.ID, "filter", filter.Name, "works", works, "err", err)
+		if works {
+			b.profile.DeviceFilters = append(b.profile.DeviceFilters, filter.Name)
+		}
+	}
+}
