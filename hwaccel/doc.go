@@ -10,6 +10,6 @@
 //	profile, err := hwaccel.Trials{Tools: tools, Cache: file, Scratch: dir}.Profile(ctx, device, room)
 //
 // The [Profile] is kept on disk until device, driver or ffmpeg change. One table
-// (encoders.go) has a [Row] for each encoder; adding an encoder is adding a row,
+// (rows_*.go) has a [Row] for each encoder; adding an encoder is adding a row,
 // and a test checks each option in it against what the installed ffmpeg declares.
 package hwaccel

@@ -15,55 +15,27 @@ import (
 
 var qualities = []job.Quality{job.Economy, job.Standard, job.High}
 
-// ffmpegOwn are options of the ffmpeg program rather than of an encoder.
-var ffmpegOwn = []string{"c", "pix_fmt", "tag", "force_key_frames"}
-
-func TestEachOptionWePassIsOneThatFFmpegDeclares(t *testing.T) {
-	features, err := tools(t).Features(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range Rows() {
-		t.Run(row.Encoder, func(t *testing.T) {
-			if !features.Encoders[row.Encoder] {
-				t.Skipf("this ffmpeg has no %s", row.Encoder)
-			}
-			if !features.Filters[row.Scaler] {
-				t.Errorf("no filter %s", row.Scaler)
-			}
-			options, err := features.EncoderOptions(t.Context(), row.Encoder)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, quality := range qualities {
-				args := row.Args(Settings{Quality: quality, SegmentFrames: 96, Threads: 1, Rendition: job.Rendition{MaxBitsPerSecond: 1e6, BufferBits: 2e6}})
-				if len(args)%2 != 0 {
-					t.Fatalf("an option without a value in %q", args)
-				}
-				for i := 0; i < len(args); i += 2 {
-					name, _, _ := strings.Cut(strings.TrimPrefix(args[i], "-"), ":")
-					if !options[name] && !slices.Contains(ffmpegOwn, name) {
-						t.Errorf("%s declares no option %s", row.Encoder, args[i])
-					}
-				}
-			}
-		})
-	}
-}
-
 func TestEveryRowHasAllItNeeds(t *testing.T) {
+	delays := make(map[job.Codec]int64)
 	for _, row := range Rows() {
 		for _, quality := range qualities {
 			if row.Presets[quality] == "" || row.CRF[quality] <= 0 {
 				t.Errorf("%s has no preset or CRF for %s", row.Encoder, quality)
 			}
 		}
-		if row.Codec == "" || row.Kind == "" || row.PixelFormat == "" || row.Scaler == "" || row.specific == nil {
+		if row.Codec == "" || row.Kind == "" || row.PixelFormat == "" || row.Scaler == "" || row.specific == nil || row.quality == nil {
 			t.Errorf("row %+v", row)
 		}
 		if again, ok := Encoder(row.Encoder); !ok || again.Encoder != row.Encoder {
 			t.Errorf("%s can't be found", row.Encoder)
 		}
+		if _, found := SurfaceOf(row.API); found != (row.Kind != CPU) {
+			t.Errorf("%s on %s has no surface", row.Encoder, row.Kind)
+		}
+		if had, other := delays[row.Codec]; other && had != row.DelayFrames {
+			t.Errorf("%s has a delay of %d frames, other encoders of %s one of %d: a job could not change between them", row.Encoder, row.DelayFrames, row.Codec, had)
+		}
+		delays[row.Codec] = row.DelayFrames
 	}
 	if _, ok := Encoder("nonesuch"); ok {
 		t.Error("found an encoder that isn't there")
@@ -71,6 +43,12 @@ func TestEveryRowHasAllItNeeds(t *testing.T) {
 	for codec, want := range map[job.Codec]string{job.H264: "libx264", job.HEVC: "libx265", job.AV1: "libsvtav1"} {
 		if list := EncodersFor(codec, CPU); len(list) != 1 || list[0].Encoder != want {
 			t.Errorf("%s on the CPU is %v", codec, list)
+		}
+		if list := EncodersFor(codec, NVIDIA); len(list) != 1 {
+			t.Errorf("%s on NVIDIA is %v", codec, list)
+		}
+		if list := EncodersFor(codec, RenderNode); len(list) != 2 || list[0].API != QSV {
+			t.Errorf("%s on render nodes is %v", codec, list)
 		}
 	}
 }
@@ -139,6 +117,9 @@ func TestChunksAreCutAndDelayedAsTheTableSays(t *testing.T) {
 	for _, row := range Rows() {
 		for _, quality := range qualities {
 			t.Run(row.Encoder+" "+string(quality), func(t *testing.T) {
+				if row.Kind != CPU {
+					t.Skip("there is no such device")
+				}
 				if !features.Encoders[row.Encoder] {
 					t.Skipf("this ffmpeg has no %s", row.Encoder)
 				}

@@ -112,6 +112,7 @@ type bench struct {
 	threads  int
 	until    time.Time
 	clips    map[clipKey]clip
+	decoded  map[clipKey]bool // by software, while encoders were tried
 	profile  Profile
 }
 

@@ -40,18 +40,18 @@ func (b *bench) encoder(ctx context.Context, row Row) EncoderProfile {
 	}
 	result.Works, result.SSIM, result.Signature, result.Without = true, made.ssim, made.signature, try.without
 	result.FramesPerSecond = map[string]float64{smallRung.name: made.speed}
-	b.keepClip(row.Codec, eightBit, made.file)
+	b.sawDecoded(row.Codec, eightBit)
 	switch {
 	case row.PixelFormat10 == "":
 		result.TenBitReason = fmt.Sprintf("%s takes pictures of 8 bits only", row.Encoder)
 	default:
-		ten, err := try.make(ctx, tinyRung, tinyFrames, true)
+		_, err := try.make(ctx, tinyRung, tinyFrames, true)
 		if err != nil {
 			result.TenBitReason = sentence("encode of 10-bit pictures", err)
 			break
 		}
 		result.TenBit = true
-		b.keepClip(row.Codec, tenBit, ten.file)
+		b.sawDecoded(row.Codec, tenBit)
 	}
 	return result
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/media/ffmpeg"
 )
@@ -59,16 +60,31 @@ func TestEncoderThatDoesNotWorkSaysWhy(t *testing.T) {
 		{"crash", `kill -SEGV $$`, "killed by SIGSEGV"},
 		{"some other error", `echo '[error] Something is odd' >&2; exit 187`, "exited with status 187: Something is odd"},
 		{"exits well and makes no file", `exit 0`, "No such file or directory"},
+		{"gives grey", `args=; for a; do case "$a" in testsrc2*trim=end_frame=60) ;; testsrc2*) a=$(echo "$a" | sed 's/testsrc2=/color=c=gray:/') ;; esac; args="$args '$a'"; done; eval exec $REAL $args`, "its pictures don't look like the source's"},
+		{"gives the pictures a frame late", `args=; for a; do case "$a" in testsrc2*trim=end_frame=60) ;; testsrc2*) a="$a,trim=start_frame=1,setpts=N/30/TB" ;; esac; args="$args '$a'"; done; eval exec $REAL $args`, "its pictures don't look like the source's"},
 		{"exits well with too few frames", `args=; for a; do [ "$a" = 60 ] && a=7; [ "$a" = 30 ] && a=7; args="$args '$a'"; done; eval exec $REAL $args`, "it made 7 of 60 frames"},
 		{"ignores keyframes", `args=; for a; do [ "$a" = 15 ] && a=20; a=$(echo "$a" | sed s/n_forced\\*15/n_forced*20/); args="$args '$a'"; done; eval exec $REAL $args`, "it put keyframes at frames [0 20 40] in place of [0 15 30 45]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			row, _ := Encoder("libx264")
-			e := Trials{Tools: wrapped(t, c.script)}.try(t.Context(), row, Room{Threads: 2}, t.TempDir())
+			e := newBench(t, wrapped(t, c.script), testDevice).encoder(t.Context(), row)
 			if e.Works || !strings.Contains(e.Reason, c.reason) || len(e.FramesPerSecond) != 0 {
 				t.Errorf("got %+v, want a reason with %q", e, c.reason)
 			}
 		})
+	}
+}
+
+// newBench is the trials of a device that are about to begin.
+func newBench(t *testing.T, own *ffmpeg.Tools, device Device) *bench {
+	t.Helper()
+	features, err := own.Features(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{
+		trials: Trials{Tools: own}, features: features, device: device, dir: t.TempDir(), threads: 2,
+		until: time.Now().Add(time.Hour), profile: Profile{Device: device},
 	}
 }
 
