@@ -10,11 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// commandVersion is the newest version of the commands that this peer applies.
-// It grows when an old peer would misread a command, not when a field is added
-// that it may ignore.
-const commandVersion = 1
-
 // maxCommandBytes bounds one command. The largest honest one is the result of
 // a ten-hour audio task, some 9,000 segments in 3 MB.
 const maxCommandBytes = 32 << 20
@@ -73,7 +68,7 @@ func encodeProposal(command Command, of proposal) (raft.Log, error) {
 	if err != nil {
 		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
-	entry, err := json.Marshal(envelope{Version: commandVersion, Command: command.Name(), Data: data, proposal: of})
+	entry, err := json.Marshal(envelope{Version: versionOf(command), Command: command.Name(), Data: data, proposal: of})
 	if err != nil {
 		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}

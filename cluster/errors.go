@@ -39,6 +39,8 @@ var (
 	// ErrNoState: this peer is a worker: it doesn't hold the state. Ask the leader
 	// (CallLeader, ForwardHTTP).
 	ErrNoState = errors.New("this peer doesn't hold the cluster's state")
+	// ErrUpgrading: a peer still runs a program that doesn't know this command.
+	ErrUpgrading = errors.New("not all peers understand this command yet: upgrade the others")
 	// ErrUnreachable: a peer that was called can't be reached.
 	ErrUnreachable = errors.New("the peer can't be reached")
 

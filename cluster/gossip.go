@@ -34,6 +34,8 @@ type Identity struct {
 	// Expect is how many peers it waits for to form one.
 	Cluster string `json:"cluster,omitempty"`
 	Expect  int    `json:"expect,omitempty"`
+	// Commands is the newest version of the commands that the peer understands.
+	Commands int `json:"commands,omitempty"`
 }
 
 const (
@@ -57,6 +59,7 @@ type gossip struct {
 	self Identity
 	meta []byte
 	seen map[string]Member // the peers that are alive, by ID
+	gone map[string]int    // see understands
 }
 
 func startGossip(config Config, id string, self Identity, keys [][]byte, shares *shares, logger *slog.Logger) (*gossip, error) {
@@ -218,6 +221,9 @@ func (g *gossip) NotifyLeave(node *memberlist.Node) {
 	g.shares.left(node.Name)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if member, seen := g.seen[node.Name]; seen {
+		g.remember(member)
+	}
 	delete(g.seen, node.Name)
 }
 

@@ -111,7 +111,7 @@ func (p *Peer) rememberedAddresses() []string {
 
 // identity is what this peer tells of itself now.
 func (p *Peer) identity() Identity {
-	self := Identity{HTTPAddr: p.config.HTTPAddr, RaftAddr: p.RaftAddr(), Version: p.config.Version, Role: roleNameWorker, Cluster: p.Cluster()}
+	self := Identity{HTTPAddr: p.config.HTTPAddr, RaftAddr: p.RaftAddr(), Version: p.config.Version, Role: roleNameWorker, Cluster: p.Cluster(), Commands: commandVersion}
 	if self.Cluster == "" {
 		self.Expect = p.config.Expect
 	}

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(historyVariable); name != "" {
 		os.Exit(history(name))
 	}
+	if settings := os.Getenv(upgradeVariable); settings != "" {
+		os.Exit(upgraded(settings))
+	}
 	// Memberlist's shutdown doesn't wait for a probe, which lasts some seconds
 	// when the other peer is dead.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probe"))

@@ -24,7 +24,7 @@ const enqueueTimeout = 10 * time.Second
 // next one, and applied once all the same. Without a leader Propose waits for
 // one, for some election timeouts.
 //
-// Other errors: ErrNoState on a worker, ErrNoLeader, ErrClosed, ErrHalted, or ctx's. After ErrNoLeader,
+// Other errors: ErrUpgrading, ErrNoState on a worker, ErrNoLeader, ErrClosed, ErrHalted, or ctx's. After ErrNoLeader,
 // ErrClosed or the end of ctx the command may have been applied or be so later;
 // propose it again only if that does no harm.
 func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
@@ -34,8 +34,8 @@ func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 	if p.works() {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrNoState)
 	}
-	if p.works() {
-		return nil, fmt.Errorf("propose %s: %w", command.Name(), ErrNoState)
+	if err := p.checkUnderstood(versionOf(command)); err != nil {
+		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
 	of := proposal{ID: rand.Text(), Base: p.Stale().Index()}
 	entry, err := encodeProposal(command, of)
@@ -111,8 +111,12 @@ func (p *Peer) apply(ctx context.Context, entry raft.Log) error {
 // servePropose is the leader's side of submitTo.
 func (p *Peer) servePropose(ctx context.Context, _ string, in json.RawMessage) (any, error) {
 	entry := logOf(in)
-	if _, _, err := decodeCommand(&entry); err != nil {
+	var e envelope
+	if _, err := e.decode(&entry); err != nil && e.Version <= commandVersion {
 		// In the log it would stop every peer of this version.
+		return nil, fmt.Errorf("take a proposal: %w", err)
+	}
+	if err := p.checkUnderstood(e.Version); err != nil {
 		return nil, fmt.Errorf("take a proposal: %w", err)
 	}
 	return nil, p.apply(ctx, entry)

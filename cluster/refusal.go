@@ -21,7 +21,7 @@ var refusals = []struct {
 	err  error
 }{
 	{"no_leader", ErrNoLeader}, {"not_leader", ErrNotLeader}, {"closed", ErrClosed}, {"halted", ErrHalted},
-	{"not_found", ErrNotFound}, {"exists", ErrExists}, {"other_cluster", ErrOtherCluster}, {"removed", ErrRemoved}, {"node_id", ErrNodeID}, {"no_state", ErrNoState},
+	{"not_found", ErrNotFound}, {"exists", ErrExists}, {"other_cluster", ErrOtherCluster}, {"removed", ErrRemoved}, {"node_id", ErrNodeID}, {"upgrading", ErrUpgrading}, {"no_state", ErrNoState},
 	{"uncertain", errUncertain}, {"no_method", errNoMethod},
 	{"cancelled", context.Canceled}, {"deadline", context.DeadlineExceeded},
 }

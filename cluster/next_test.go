@@ -1,0 +1,25 @@
+//go:build millrace_next
+
+package cluster
+
+// What a later program knows besides: for upgrade_test.go, which builds it.
+
+func init() {
+	commandVersion = 2
+	name, decode := decoderOf[note]()
+	decoders[name] = decode
+	theNote = func() Command { return note{Organisation: Organisation{ID: noteID, Created: noon}} }
+}
+
+// note is a command that no peer of version 1 knows.
+type note struct {
+	Organisation Organisation `json:"organisation"`
+}
+
+func (note) Name() string { return "note" }
+func (note) version() int { return 2 }
+
+func (n note) apply(t *tx) (any, error) {
+	t.put(tableOrganisations, &n.Organisation)
+	return nil, nil
+}
