@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -85,19 +86,18 @@ func Run(ctx context.Context, config Config) (err error) {
 	log := config.Logger.With("node", p.peer.ID())
 	leader := newLeader(p.peer, log, time.Now)
 	board := &progressBoard{leader: leader, ask: leaderCalls{p.peer}.progresses, now: time.Now}
+	forward := p.peer.ForwardHTTP()
 	server, err := api.New(api.Config{
 		State: p.peer, Sealer: p.peer.Keyring(), Progress: board,
 		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
 		Cluster:   clusterView{p.peer}, Control: clusterView{p.peer}, Operator: DefaultOrganisation,
-		Ready: func(context.Context) error {
-			switch {
-			case ctx.Err() != nil:
-				return errDrained
-			case !bootstrapped(p.peer.Stale()):
-				return errors.New("the first start is still making the admin key")
+		Elsewhere: func() http.Handler {
+			if p.peer.HoldsState() {
+				return nil
 			}
-			return nil
+			return forward
 		},
+		Ready:  func(context.Context) error { return p.ready(ctx) },
 		Logger: log, Version: config.Version,
 	})
 	if err != nil {
@@ -107,6 +107,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	defer hooks.CloseIdleConnections()
 	answerCalls(p.peer, leader, p.session)
 	answerProbes(p.peer, p.probes)
+	p.peer.HandleHTTP(server)
 
 	// The worker stops first: its last reports need the leader, and clients
 	// may go on asking meanwhile.
@@ -148,6 +149,25 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	log.Info("peer stopped")
 	return err
+}
+
+// ready says why this peer takes no jobs, nil if it does as far as it knows; ctx
+// is Run's.
+func (p *parts) ready(ctx context.Context) error {
+	status := p.peer.Status()
+	switch {
+	case ctx.Err() != nil:
+		return errDrained
+	case status.Cluster == "" && status.Detached != "":
+		return fmt.Errorf("this peer is in no cluster yet: %s", status.Detached)
+	case status.Cluster == "":
+		return errors.New("this peer is in no cluster yet")
+	case !p.peer.HoldsState():
+		return nil // the peer that answers in its place knows
+	case !bootstrapped(p.peer.Stale()):
+		return errors.New("the first start is still making the admin key")
+	}
+	return nil
 }
 
 // lookForKey waits until the cluster has its first key and says where that is.
