@@ -153,7 +153,7 @@ func (s *Server) asProblem(r *http.Request, err error) *problem {
 		return newProblem("not_retryable", "Only a job that failed or was cancelled can be retried.")
 	case errors.Is(err, job.ErrStopping):
 		return &problem{code: "still_stopping", detail: "The job's last run is still being stopped; try again in a moment.", retryAfter: retryDelay}
-	case errors.Is(err, cluster.ErrNoLeader), errors.Is(err, cluster.ErrNotLeader):
+	case errors.Is(err, cluster.ErrNoLeader), errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrNoState):
 		return &problem{code: "no_leader", detail: "The cluster has no leader now; try again in a moment.", retryAfter: retryDelay}
 	case errors.Is(err, cluster.ErrClosed):
 		return &problem{code: "shutting_down", detail: "This peer is shutting down; ask another.", retryAfter: retryDelay}

@@ -27,6 +27,7 @@ func TestWithoutALeaderNothingIsPromised(t *testing.T) {
 	}{
 		{cluster.ErrNoLeader, 503, "no_leader"},
 		{cluster.ErrNotLeader, 503, "no_leader"},
+		{cluster.ErrNoState, 503, "no_leader"},
 		{cluster.ErrClosed, 503, "shutting_down"},
 		{cluster.ErrHalted, 503, "peer_halted"},
 		{context.DeadlineExceeded, 504, "timeout"},

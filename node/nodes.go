@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"slices"
 
@@ -174,6 +173,4 @@ func (c clusterView) Remove(ctx context.Context, node string) error {
 }
 
 // Backup implements api.ClusterControl.
-func (c clusterView) Backup(context.Context, io.Writer) error {
-	return errors.New("backups aren't made yet")
-}
+func (c clusterView) Backup(ctx context.Context, to io.Writer) error { return c.peer.Backup(ctx, to) }

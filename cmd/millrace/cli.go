@@ -24,6 +24,8 @@ type commands struct {
 	Drain    drainCommand    `cmd:"" help:"Give a node nothing new to do."`
 	Resume   resumeCommand   `cmd:"" help:"Let a drained node work again."`
 	Cluster  clusterCommand  `cmd:"" help:"The cluster as a whole."`
+	Backup   backupCommand   `cmd:"" help:"Write the cluster's whole state into a file, while it runs."`
+	Restore  restoreCommand  `cmd:"" help:"Make the data folder of a new cluster from a backup."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

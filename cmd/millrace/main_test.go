@@ -60,6 +60,7 @@ func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "100")
 	for name, args := range map[string][]string{
 		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"},
+		"backup.txt": {"backup", "--help"}, "restore.txt": {"restore", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := millrace(t, args...)

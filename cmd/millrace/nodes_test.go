@@ -17,6 +17,7 @@ import (
 type knownNodes struct {
 	peer            *cluster.Peer
 	leaderless      bool
+	torn            bool // backups end early, as if whole
 	probed, removed []string
 }
 
@@ -56,7 +57,12 @@ func (k *knownNodes) Remove(_ context.Context, node string) error {
 	return nil
 }
 
-func (k *knownNodes) Backup(context.Context, io.Writer) error { return cluster.ErrNoLeader }
+func (k *knownNodes) Backup(ctx context.Context, to io.Writer) error {
+	if k.leaderless {
+		return cluster.ErrNoLeader
+	}
+	return k.peer.Backup(ctx, k.tear(to))
+}
 
 func TestNodesAreListedAndShown(t *testing.T) {
 	s := serveAPI(t)
@@ -132,4 +138,26 @@ func TestClusterStatusSaysWhoAgreesAndEndsWithFourWhenNobodyDoes(t *testing.T) {
 	if got := s.run(t, "cluster", "status"); got.code != exitUnreachable || !strings.Contains(got.out, "none") || !strings.Contains(got.out, "no leader is in sight") {
 		t.Errorf("%+v", got)
 	}
+}
+
+// tear lets only the first bytes through, if backups are to be torn.
+func (k *knownNodes) tear(to io.Writer) io.Writer {
+	if !k.torn {
+		return to
+	}
+	return &tornWriter{to: to, left: 100}
+}
+
+type tornWriter struct {
+	to   io.Writer
+	left int
+}
+
+func (w *tornWriter) Write(p []byte) (int, error) {
+	part := p[:min(w.left, len(p))]
+	w.left -= len(part)
+	if _, err := w.to.Write(part); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
