@@ -229,3 +229,76 @@ func TestPeerWithoutAQuorumSaysSoAndShowsWhatItHas(t *testing.T) {
 		t.Errorf("got %s", bad.body)
 	}
 }
+
+// TestWorkerWithoutTheLogServesTheWholeAPI: its clients can't tell.
+func TestWorkerWithoutTheLogServesTheWholeAPI(t *testing.T) {
+	voter := newFixture(t, func(*Config) {}) // a cluster of its own, to have the keys' texts from
+	config := cluster.Config{
+		RaftAddr: "127.0.0.1:0", MaxVoters: 1, Logger: slog.New(slog.DiscardHandler), StableFor: 200 * time.Millisecond,
+		HeartbeatTimeout: 300 * time.Millisecond, ElectionTimeout: 300 * time.Millisecond, LeaderLease: 200 * time.Millisecond,
+	}
+	gossip := freeAddress(t)
+	open := func(id, gossip string, join ...string) *fixture {
+		config := config
+		config.ID, config.DataDir, config.GossipAddr, config.Join = id, filepath.Join(t.TempDir(), id), gossip, join
+		peer, err := cluster.Open(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = peer.Close() })
+		away := peer.ForwardHTTP()
+		server, err := New(Config{
+			State: peer, Sealer: peer.Keyring(), Now: voter.clock.now, EventInterval: time.Millisecond,
+			Elsewhere: func() http.Handler {
+				if peer.HoldsState() {
+					return nil
+				}
+				return away
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.HandleHTTP(server)
+		return &fixture{t: t, peer: peer, server: server, clock: voter.clock, progress: voter.progress, keys: voter.keys}
+	}
+	holder := open("holder", gossip)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	if err := holder.peer.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	holder.propose(cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: "default", Created: noon}})
+	for _, key := range voter.peer.Stale().Keys("default") {
+		holder.propose(cluster.CreateKey{Key: *key})
+	}
+	worker := open("worker", freeAddress(t), gossip)
+	worker.eventually(http.StatusOK, func() answer { return worker.do("", "GET", "/readyz", "") })
+	if worker.peer.HoldsState() {
+		t.Fatal("the second peer holds the state")
+	}
+	base := worker.serve()
+	made := worker.create("through-a-worker")
+	if again := worker.view(worker.want(http.StatusOK, worker.do("default/read", "GET", jobsPath+string(made.ID)+"/", ""))); again.ID != made.ID {
+		t.Errorf("got %+v", again)
+	}
+	stream := worker.open(base, "/api/v1/default/events/", "0")
+	if first := stream.nextStatus(); first.job.ID != made.ID {
+		t.Errorf("got %+v", first)
+	}
+	holder.start(made.ID)
+	if second := stream.nextStatus(); second.job.Status != job.Transcoding {
+		t.Errorf("got %+v", second)
+	}
+	stream.close()
+	worker.want(http.StatusNotFound, worker.do("default/read", "GET", jobsPath+"11111111111/", ""))
+	worker.want(http.StatusForbidden, worker.do("default/read", "POST", jobsPath, "{}"))
+	worker.want(http.StatusOK, worker.do("default/admin", "GET", "/api/v1/cluster/", ""))
+	if err := holder.peer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	alone := worker.eventually(http.StatusServiceUnavailable, func() answer { return worker.do("default/read", "GET", jobsPath, "") })
+	if alone.header.Get("Retry-After") == "" || alone.members(t)["code"] != "no_leader" {
+		t.Errorf("got %v", alone)
+	}
+}
