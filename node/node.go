@@ -284,9 +284,9 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log,
 	}
 	tell := &teller{
-		to: p.peer, worker: w, log: log, asked: p.probes, machine: machineLoad(os.DirFS("/"), config.DataDir, room.Threads),
+		to: p.peer, worker: w, log: log, asked: p.probes, since: writtenAt(trials.Cache), machine: machineLoad(os.DirFS("/"), config.DataDir, room.Threads),
 		measure: func(ctx context.Context) ([]hwaccel.Profile, error) {
-			profile, err := trials.Measure(ctx, device, room)
+			profile, err := trials.Fresh(ctx, device, room)
 			return []hwaccel.Profile{profile}, err
 		},
 	}

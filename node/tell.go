@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"time"
 
 	"millrace/cluster"
@@ -47,6 +48,8 @@ type teller struct {
 	log    *slog.Logger
 	// measure tries the devices anew; it takes a minute or so.
 	measure func(context.Context) ([]hwaccel.Profile, error)
+	// since is when the devices that the worker has now were measured.
+	since time.Time
 	// machine fills in what the machine says of itself.
 	machine func(*toldLoad)
 	// asked holds a token while somebody wants the devices to be measured.
@@ -56,7 +59,7 @@ type teller struct {
 // run tells until ctx ends. Devices are measured one run at a time: asking
 // again meanwhile has them measured once more afterwards.
 func (t *teller) run(ctx context.Context) {
-	t.tellProfile(t.worker.devices())
+	t.tellProfile(t.worker.devices(), t.since)
 	measured := make(chan []hwaccel.Profile)
 	asked, busy := t.asked, false
 	ticker := time.NewTicker(tellEvery)
@@ -78,7 +81,7 @@ func (t *teller) run(ctx context.Context) {
 			asked, busy = t.asked, false
 			if profiles != nil {
 				t.worker.setDevices(profiles)
-				t.tellProfile(profiles)
+				t.tellProfile(profiles, time.Now())
 			}
 		}
 	}
@@ -97,8 +100,8 @@ func (t *teller) measureAgain(ctx context.Context) []hwaccel.Profile {
 	return profiles
 }
 
-func (t *teller) tellProfile(devices []hwaccel.Profile) {
-	text, err := json.Marshal(toldProfile{Measured: time.Now().UTC(), Devices: devices})
+func (t *teller) tellProfile(devices []hwaccel.Profile, measured time.Time) {
+	text, err := json.Marshal(toldProfile{Measured: measured.UTC(), Devices: devices})
 	if err != nil { // nothing in it can't be encoded
 		t.log.Error("the node's profile can't be told", "err", err)
 		return
@@ -140,4 +143,13 @@ func (w *worker) load() (attempts int, framesPerSecond float64) {
 		framesPerSecond += a.running.FramesPerSecond
 	}
 	return len(w.running), framesPerSecond
+}
+
+// writtenAt is when a file was written last; now if it isn't there.
+func writtenAt(name string) time.Time {
+	info, err := os.Stat(name)
+	if err != nil {
+		return time.Now()
+	}
+	return info.ModTime()
 }

@@ -102,7 +102,7 @@ func TestDevicesAreMeasuredOneRunAtATime(t *testing.T) {
 		}
 		runs, atOnce := 0, 0
 		results := make(chan []hwaccel.Profile)
-		tell := &teller{to: heard, worker: w, log: slog.New(slog.DiscardHandler), machine: func(*toldLoad) {}, asked: asked,
+		tell := &teller{to: heard, worker: w, log: slog.New(slog.DiscardHandler), machine: func(*toldLoad) {}, asked: asked, since: time.Now().Add(-time.Hour),
 			measure: func(ctx context.Context) ([]hwaccel.Profile, error) {
 				runs++
 				atOnce++
@@ -127,8 +127,14 @@ func TestDevicesAreMeasuredOneRunAtATime(t *testing.T) {
 			ask()
 			synctest.Wait()
 		}
+		if node := heard.node(); !node.Measured.Equal(tell.since) {
+			t.Errorf("told to be measured at %s", node.Measured)
+		}
 		results <- profiles("after")
 		synctest.Wait()
+		if node := heard.node(); !node.Measured.After(tell.since) {
+			t.Errorf("measured again, but still of %s", node.Measured)
+		}
 		if node := heard.node(); node.Devices[0].Name != "after" || w.devices()[0].Device.Name != "after" {
 			t.Errorf("got %+v", node)
 		}

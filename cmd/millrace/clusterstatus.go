@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"millrace/api/client"
@@ -40,7 +41,7 @@ func (c *clusterStatusCommand) Run(ctx context.Context, std streams) error {
 func printCluster(std streams, status client.ClusterStatus) error {
 	out := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(out, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(out, "%s\t%s\n", name, strings.ReplaceAll(printable(fmt.Sprintf(format, args...)), "\n", "; "))
 	}
 	line("cluster", "%s", orDash(status.ID))
 	line("healthy", "%s", yesNo(status.Healthy))
