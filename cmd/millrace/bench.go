@@ -11,7 +11,8 @@ import (
 
 // benchCommand measures this machine.
 type benchCommand struct {
-	Node benchNodeCommand `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
+	Node    benchNodeCommand    `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
+	Cluster benchClusterCommand `cmd:"" help:"Time submissions on three voters against bare raft, in turn."`
 }
 
 // benchNodeCommand compares a peer of its own with plain ffmpeg.

@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+// logSegmentBytes is as in the cluster room.
+const logSegmentBytes = 16 << 20
+
+// raftNode is one node of bare raft.
+type raftNode struct {
+	raft      *raft.Raft
+	transport *raft.NetworkTransport
+	log       *wal.WAL
+	meta      *metadb.BoltMetaDB
+}
+
+// nothing is a state machine without a state.
+type nothing struct{}
+
+func (nothing) Apply(*raft.Log) any                 { return nil }
+func (nothing) ApplyBatch(logs []*raft.Log) []any   { return make([]any, len(logs)) }
+func (nothing) Snapshot() (raft.FSMSnapshot, error) { return nil, raft.ErrNothingNewToSnapshot }
+func (nothing) Restore(source io.ReadCloser) error  { return source.Close() }
+
+func startRaftNode(name, dir string) (_ *raftNode, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	n := &raftNode{meta: &metadb.BoltMetaDB{}}
+	if n.log, err = wal.Open(dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithSegmentSize(logSegmentBytes), wal.WithMetaStore(n.meta)); err != nil {
+		return nil, err
+	}
+	if n.transport, err = raft.NewTCPTransportWithLogger("127.0.0.1:0", nil, 3, 10*time.Second, hclog.NewNullLogger()); err != nil {
+		return nil, errors.Join(err, n.log.Close(), n.meta.Close())
+	}
+	config := raft.DefaultConfig()
+	config.LocalID, config.Logger, config.NoLegacyTelemetry = raft.ServerID(name), hclog.NewNullLogger(), true
+	config.MaxAppendEntries, config.CommitTimeout = 256, 10*time.Millisecond // as in the cluster room
+	if n.raft, err = raft.NewRaft(config, nothing{}, n.log, n.log, raft.NewInmemSnapshotStore(), n.transport); err != nil {
+		return nil, errors.Join(err, n.transport.Close(), n.log.Close(), n.meta.Close())
+	}
+	return n, nil
+}
+
+func (n *raftNode) close() error {
+	return errors.Join(n.raft.Shutdown().Error(), n.transport.Close(), n.log.Close(), n.meta.Close())
+}
+
+// bareRaft has the clients put all entries into the log of three nodes and says
+// how many were committed in a second.
+func bareRaft(ctx context.Context, config ClusterConfig, dir string, entries []raft.Log) (rate, cpu float64, err error) {
+	var nodes []*raftNode
+	defer func() {
+		for _, n := range slices.Backward(nodes) {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	var servers []raft.Server
+	for _, name := range peerNames {
+		n, err := startRaftNode(name, filepath.Join(dir, name))
+		if err != nil {
+			return 0, 0, fmt.Errorf("start bare raft: %w", err)
+		}
+		nodes = append(nodes, n)
+		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: n.transport.LocalAddr()})
+	}
+	if err := nodes[0].raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+		return 0, 0, fmt.Errorf("start bare raft: %w", err)
+	}
+	var leader *raft.Raft
+	if err := waitFor(ctx, readyTimeout, func() bool {
+		for _, n := range nodes {
+			if n.raft.State() == raft.Leader && n.raft.Barrier(time.Second).Error() == nil {
+				leader = n.raft
+			}
+		}
+		return leader != nil
+	}); err != nil {
+		return 0, 0, fmt.Errorf("wait for bare raft's leader: %w", err)
+	}
+	return perSecond(config, func(n int) error { return leader.ApplyLog(entries[n], 10*time.Second).Error() })
+}
+
+// readEntries reads the submissions in a stopped peer's log, as raft got them.
+func readEntries(dir string, jobs int) (entries []raft.Log, err error) {
+	meta := &metadb.BoltMetaDB{}
+	log, err := wal.Open(filepath.Join(dir, peerNames[0], "raft", "log"), wal.WithLogger(hclog.NewNullLogger()),
+		wal.WithSegmentSize(logSegmentBytes), wal.WithMetaStore(meta))
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	defer func() { err = errors.Join(err, log.Close(), meta.Close()) }()
+	first, err := log.FirstIndex()
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	last, err := log.LastIndex()
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	for index := first; index <= last; index++ {
+		var entry raft.Log
+		if err := log.GetLog(index, &entry); err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		if entry.Type == raft.LogCommand && bytes.Contains(entry.Data, []byte(`"c":"create_job"`)) {
+			entries = append(entries, raft.Log{Data: bytes.Clone(entry.Data), Extensions: bytes.Clone(entry.Extensions)})
+		}
+	}
+	if len(entries) != jobs {
+		return nil, fmt.Errorf("the log holds %d submissions, %d were made", len(entries), jobs)
+	}
+	return entries, nil
+}
