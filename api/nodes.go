@@ -50,6 +50,7 @@ type Device struct {
 	Name     string    `json:"name"`
 	Driver   string    `json:"driver"`
 	Encoders []Encoder `json:"encoders"`
+	Decoders []Decoder `json:"decoders"`
 	// Threads and Sessions are how much the device can take on at once; 0 is
 	// none, or no limit that is known.
 	Threads  int `json:"threads"`
@@ -65,7 +66,20 @@ type Encoder struct {
 	// FramesPerSecond is by rung ("360p"), of one encode with the whole device
 	// at work on it.
 	FramesPerSecond map[string]float64 `json:"frames_per_second"`
-	Sessions        int                `json:"sessions"` // that the driver allows at once; 0: no limit
+	// Sessions is how many encodes at once the device was seen to do; 0 on a CPU,
+	// where its threads bound them.
+	Sessions int  `json:"sessions"`
+	TenBit   bool `json:"ten_bit"` // it works with pictures of 10 bits too
+}
+
+// Decoder is how one decoder did on a device.
+type Decoder struct {
+	Codec           string             `json:"codec"` // ffmpeg's name of it
+	API             string             `json:"api"`   // by which the device is driven, "" on a CPU
+	PixelFormat     string             `json:"pixel_format"`
+	Works           bool               `json:"works"`
+	Reason          *string            `json:"reason"` // why it doesn't; null if it does
+	FramesPerSecond map[string]float64 `json:"frames_per_second"`
 }
 
 // Load is what a node says of its work.
@@ -145,6 +159,9 @@ func finish(node *Node) {
 	for i := range node.Devices {
 		if node.Devices[i].Encoders == nil {
 			node.Devices[i].Encoders = []Encoder{}
+		}
+		if node.Devices[i].Decoders == nil {
+			node.Devices[i].Decoders = []Decoder{}
 		}
 	}
 	if node.Attempts == nil {

@@ -117,7 +117,13 @@ func showDevice(profile hwaccel.Profile) api.Device {
 	for _, encoder := range profile.Encoders {
 		device.Encoders = append(device.Encoders, api.Encoder{
 			Name: encoder.Encoder, Works: encoder.Works, Reason: textOrNull(encoder.Reason),
-			FramesPerSecond: encoder.FramesPerSecond, Sessions: encoder.Sessions,
+			FramesPerSecond: encoder.FramesPerSecond, Sessions: encoder.Sessions, TenBit: encoder.TenBit,
+		})
+	}
+	for _, decoder := range profile.Decoders {
+		device.Decoders = append(device.Decoders, api.Decoder{
+			Codec: decoder.Codec, API: string(decoder.API), PixelFormat: decoder.PixelFormat,
+			Works: decoder.Works, Reason: textOrNull(decoder.Reason), FramesPerSecond: decoder.FramesPerSecond,
 		})
 	}
 	return device

@@ -52,6 +52,7 @@ func profiles(name string) []hwaccel.Profile {
 			{Encoder: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 120}},
 			{Encoder: "libsvtav1", Reason: "ffmpeg was built without it"},
 		},
+		Decoders: []hwaccel.DecoderProfile{{Codec: "h264", PixelFormat: "yuv420p", Works: true}},
 	}}
 }
 
@@ -73,6 +74,9 @@ func TestNodeTellsItsDevicesAndItsLoadInWordsThatTheAPIShows(t *testing.T) {
 		}
 		if e := node.Devices[0].Encoders; !e[0].Works || e[0].Reason != nil || e[0].FramesPerSecond["360p"] != 120 || e[1].Works || e[1].Reason == nil {
 			t.Errorf("got %+v", e)
+		}
+		if d := node.Devices[0].Decoders; len(d) != 1 || d[0].Codec != "h264" || !d[0].Works || d[0].Reason != nil {
+			t.Errorf("got %+v", d)
 		}
 		if node.Load == nil || node.Load.Attempts != 2 || node.Load.FramesPerSecond != 25 || node.Load.CPU != 0.5 {
 			t.Errorf("got %+v", node.Load)

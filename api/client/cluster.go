@@ -70,6 +70,7 @@ type Device struct {
 	Name     string    `json:"name"`
 	Driver   string    `json:"driver"`
 	Encoders []Encoder `json:"encoders"`
+	Decoders []Decoder `json:"decoders"`
 	Threads  int       `json:"threads"`
 	Sessions int       `json:"sessions"`
 }
@@ -81,6 +82,17 @@ type Encoder struct {
 	Reason          *string            `json:"reason"` // why it doesn't work
 	FramesPerSecond map[string]float64 `json:"frames_per_second"`
 	Sessions        int                `json:"sessions"`
+	TenBit          bool               `json:"ten_bit"`
+}
+
+// Decoder is how one decoder did on a device.
+type Decoder struct {
+	Codec           string             `json:"codec"`
+	API             string             `json:"api"` // "" on a CPU
+	PixelFormat     string             `json:"pixel_format"`
+	Works           bool               `json:"works"`
+	Reason          *string            `json:"reason"`
+	FramesPerSecond map[string]float64 `json:"frames_per_second"`
 }
 
 // Load is what a node says of its work.

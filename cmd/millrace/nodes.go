@@ -130,6 +130,9 @@ func printNode(std streams, node client.Node) error {
 		for _, encoder := range device.Encoders {
 			line("", "%s", encoderText(encoder))
 		}
+		for _, decoder := range device.Decoders {
+			line("", "%s", decoderText(decoder))
+		}
 	}
 	if load := node.Load; load != nil {
 		line("load", "%s; %d MiB memory and %d MiB disk free; told %s", loadText(node), load.MemoryFree>>20, load.DiskFree>>20, localTime(load.Seen))
@@ -142,18 +145,35 @@ func printNode(std streams, node client.Node) error {
 
 // encoderText is one line about an encoder.
 func encoderText(encoder client.Encoder) string {
-	if !encoder.Works {
-		reason := "no reason is known"
-		if encoder.Reason != nil {
-			reason = *encoder.Reason
-		}
-		return encoder.Name + " doesn't work: " + reason
+	name := encoder.Name
+	if encoder.TenBit {
+		name += " (10 bit too)"
 	}
-	var speeds []string
-	for _, rung := range slices.Sorted(maps.Keys(encoder.FramesPerSecond)) {
-		speeds = append(speeds, fmt.Sprintf("%s %.0f frames/s", rung, encoder.FramesPerSecond[rung]))
+	return trialText(name, encoder.Works, encoder.Reason, encoder.FramesPerSecond)
+}
+
+// decoderText is one line about a decoder.
+func decoderText(decoder client.Decoder) string {
+	name := "decoding " + decoder.Codec + " " + decoder.PixelFormat
+	if decoder.API != "" {
+		name += " by " + decoder.API
 	}
-	return strings.Join(append([]string{encoder.Name + " works"}, speeds...), ", ")
+	return trialText(name, decoder.Works, decoder.Reason, decoder.FramesPerSecond)
+}
+
+// trialText is how a trial ended.
+func trialText(name string, works bool, reason *string, framesPerSecond map[string]float64) string {
+	switch {
+	case !works && reason != nil:
+		return name + " doesn't work: " + *reason
+	case !works:
+		return name + " doesn't work, for no reason that is known"
+	}
+	texts := []string{name + " works"}
+	for _, rung := range slices.Sorted(maps.Keys(framesPerSecond)) {
+		texts = append(texts, fmt.Sprintf("%s %.0f frames/s", rung, framesPerSecond[rung]))
+	}
+	return strings.Join(texts, ", ")
 }
 
 // heldText is an attempt on one line.
