@@ -126,7 +126,7 @@ func (b *bench) tryAll(ctx context.Context) {
 			continue
 		}
 		result := b.encoder(ctx, row)
-		b.log().Info("tried an encoder", "device", b.device.ID, "encoder", row.Encoder,
+		b.log().Debug("tried an encoder", "device", b.device.ID, "encoder", row.Encoder,
 			"works", result.Works, "reason", result.Reason, "frames_per_second", result.FramesPerSecond)
 		b.profile.Encoders = append(b.profile.Encoders, result)
 	}

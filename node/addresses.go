@@ -3,6 +3,8 @@ package node
 import (
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 )
 
 // advertised is the host that other peers are told in place of those that this
@@ -35,6 +37,20 @@ func (c Config) toldHTTP(listening net.Addr) string {
 		host = raftHost
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// warnOfTrust says where more than the cluster's peers can get at it.
+func (c Config) warnOfTrust() {
+	host, _, _ := net.SplitHostPort(c.RaftAddr)
+	if c.Bundle == "" && !loopback(host) {
+		c.Logger.Warn("peers talk unencrypted: whoever reaches their ports can join and read everything; make them certificates with millrace cluster init", "raft", c.RaftAddr, "gossip", c.GossipAddr)
+	}
+	if c.Bundle == "" {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(c.Bundle, "ca.key")); err == nil {
+		c.Logger.Warn("the key of the cluster's CA lies on this machine, which doesn't need it; give each peer a folder of its own with millrace cluster export", "folder", c.Bundle)
+	}
 }
 
 // unspecified says whether a host means all addresses of a machine.

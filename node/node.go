@@ -222,6 +222,7 @@ func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *
 	}); err != nil {
 		return nil, err
 	}
+	config.warnOfTrust()
 	config.Storage.CacheDir = filepath.Join(config.DataDir, "cache")
 	config.Storage.Logger = config.Logger
 	if p.store, err = storage.New(config.Storage); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -18,11 +19,11 @@ import (
 type scene struct {
 	answer func(ctx context.Context) (string, error)
 	hidden bool // gossip has lost it
-	asked  int
+	asked  atomic.Int64
 }
 
 func (s *scene) session(ctx context.Context, _ string) (string, error) {
-	s.asked++
+	s.asked.Add(1)
 	return s.answer(ctx)
 }
 
@@ -80,27 +81,26 @@ func TestADeadWorkerIsFoundOutInTimeAndALivingOneNever(t *testing.T) {
 	waits := func(*leader, *workerSeen) {}
 	for name, test := range map[string]struct {
 		poll   func(*leader, *workerSeen)
-		scene  scene
+		scene  *scene
 		dead   bool
 		within time.Duration
 	}{
-		"killed in a poll, its machine lives":     {breaks, scene{answer: refuses}, true, time.Second},
-		"killed between polls":                    {isAnswered, scene{answer: refuses}, true, 3 * time.Second},
-		"killed and started again":                {breaks, scene{answer: answers("s2")}, true, time.Second},
-		"its machine lost power":                  {waits, scene{answer: isSilent, hidden: true}, true, 8 * time.Second},
-		"its machine lost power after a poll":     {isAnswered, scene{answer: isSilent, hidden: true}, true, 6 * time.Second},
-		"cut off, but others see it":              {breaks, scene{answer: isSilent}, false, LeaseTime},
-		"polls late on a busy machine":            {isAnswered, scene{answer: answers("s1")}, false, LeaseTime},
-		"breaks a poll off and is late":           {breaks, scene{answer: answers("s1")}, false, LeaseTime},
-		"late and lost by gossip, but answers":    {breaks, scene{answer: answers("s1"), hidden: true}, false, LeaseTime},
-		"its address is another peer's now":       {breaks, scene{answer: answers("")}, false, LeaseTime},
-		"refuses the call for some other reason":  {breaks, scene{answer: func(context.Context) (string, error) { return "", errors.New("no such call") }}, false, LeaseTime},
-		"waits in its poll for as long as it may": {waits, scene{answer: refuses}, false, idlePoll},
+		"killed in a poll, its machine lives":     {breaks, &scene{answer: refuses}, true, time.Second},
+		"killed between polls":                    {isAnswered, &scene{answer: refuses}, true, 3 * time.Second},
+		"killed and started again":                {breaks, &scene{answer: answers("s2")}, true, time.Second},
+		"its machine lost power":                  {waits, &scene{answer: isSilent, hidden: true}, true, 8 * time.Second},
+		"its machine lost power after a poll":     {isAnswered, &scene{answer: isSilent, hidden: true}, true, 6 * time.Second},
+		"cut off, but others see it":              {breaks, &scene{answer: isSilent}, false, LeaseTime},
+		"polls late on a busy machine":            {isAnswered, &scene{answer: answers("s1")}, false, LeaseTime},
+		"breaks a poll off and is late":           {breaks, &scene{answer: answers("s1")}, false, LeaseTime},
+		"late and lost by gossip, but answers":    {breaks, &scene{answer: answers("s1"), hidden: true}, false, LeaseTime},
+		"its address is another peer's now":       {breaks, &scene{answer: answers("")}, false, LeaseTime},
+		"refuses the call for some other reason":  {breaks, &scene{answer: func(context.Context) (string, error) { return "", errors.New("no such call") }}, false, LeaseTime},
+		"waits in its poll for as long as it may": {waits, &scene{answer: refuses}, false, idlePoll},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				scene := test.scene
-				l := watched(t, &scene)
+				l := watched(t, test.scene)
 				worker, err := l.note(Report{Node: "a", Session: "s1", Wait: idlePoll})
 				if err != nil {
 					t.Fatal(err)
@@ -110,8 +110,8 @@ func TestADeadWorkerIsFoundOutInTimeAndALivingOneNever(t *testing.T) {
 				if dead := reason != ""; dead != test.dead {
 					t.Errorf("after %s: dead: %v (%s), want %v", took, dead, reason, test.dead)
 				}
-				if scene.asked > int(took/askEvery)+1 {
-					t.Errorf("it was asked %d times in %s", scene.asked, took)
+				if asked := test.scene.asked.Load(); asked > int64(took/askEvery)+1 {
+					t.Errorf("it was asked %d times in %s", asked, took)
 				}
 			})
 		})
@@ -120,8 +120,8 @@ func TestADeadWorkerIsFoundOutInTimeAndALivingOneNever(t *testing.T) {
 
 func TestAWorkerThatPollsAgainIsNoLongerInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		scene := scene{answer: refuses}
-		l := watched(t, &scene)
+		scene := &scene{answer: refuses}
+		l := watched(t, scene)
 		for range 100 { // it breaks each poll off with news
 			worker, err := l.note(Report{Node: "a", Session: "s1", Wait: busyPoll})
 			if err != nil {
@@ -131,8 +131,8 @@ func TestAWorkerThatPollsAgainIsNoLongerInDoubt(t *testing.T) {
 			l.polled(worker, true)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if scene.asked > 0 {
-			t.Errorf("it was asked %d times", scene.asked)
+		if asked := scene.asked.Load(); asked > 0 {
+			t.Errorf("it was asked %d times", asked)
 		}
 	})
 }
@@ -149,10 +149,14 @@ func TestANewLeaderAsksAfterWorkersThatDoNotReport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				scene := scene{answer: test.answer}
-				l := watched(t, &scene)
+				scene := &scene{answer: test.answer}
+				l := watched(t, scene)
+				l.mu.Lock()
 				l.workers["a"] = unheard("a", l.now())
+				l.mu.Unlock()
 				reason, took := l.verdict(2 * time.Second)
+				l.mu.Lock()
+				defer l.mu.Unlock()
 				if dead := reason != ""; dead != test.dead || l.workers["a"].session != test.session {
 					t.Errorf("after %s: dead: %v, session %q; want %v, %q", took, dead, l.workers["a"].session, test.dead, test.session)
 				}
