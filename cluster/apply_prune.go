@@ -45,7 +45,7 @@ func (c Prune) apply(t *tx) (any, error) {
 func (c Prune) jobs(t *tx) []*jobRow {
 	excess := 0
 	if c.KeepJobs > 0 {
-		for status, count := range t.meta().Jobs {
+		for status, count := range t.counts.Jobs {
 			if status.Terminal() {
 				excess += count
 			}

@@ -20,11 +20,13 @@ type jobRow struct {
 	tasks     []*job.Task // of an unsettled job
 	packed    []byte      // the tasks of a settled one
 	unsettled bool
+	output    string // of an unsettled job: see outputKey
 }
 
 func newJobRow(record job.Record) (*jobRow, error) {
 	row := &jobRow{job: record.Job, tasks: record.Tasks, unsettled: unsettled(record)}
 	if row.unsettled {
+		row.output = outputKey(record.Job.Spec.Output)
 		return row, nil
 	}
 	data, err := json.Marshal(record.Tasks)

@@ -35,12 +35,14 @@ func newMachine() *machine {
 	return m
 }
 
+// newDB makes empty tables. Whoever waits for a change waits for the view's, so
+// memdb need not note whom to wake: it doesn't for what it calls a snapshot.
 func newDB() *memdb.MemDB {
 	db, err := memdb.NewMemDB(schema)
 	if err != nil {
 		panic(err) // the schema is a constant
 	}
-	return db
+	return db.Snapshot()
 }
 
 // load puts a state in the place of the present one.
@@ -66,13 +68,14 @@ func (m *machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{e
 func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	answers := make([]any, len(entries))
 	txn := m.db.Load().Txn(true)
+	counts := countsOf(txn)
 	var applied uint64
 	ids := make([]string, len(entries))
 	for i, entry := range entries {
 		if entry.Type != raft.LogCommand {
 			continue
 		}
-		value, id, err := m.apply(txn, entry)
+		value, id, err := m.apply(txn, counts, entry)
 		answers[i], ids[i] = answer{value, err}, id
 		if m.haltError() != nil {
 			continue
@@ -83,12 +86,23 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 		txn.Abort()
 		return answers
 	}
+	if err := counts.store(txn); err != nil {
+		txn.Abort()
+		return refuseAll(answers, m.stop(err))
+	}
 	txn.Commit()
 	m.publish(applied)
 	for i, id := range ids {
 		if id != "" {
 			m.waiting.tell(id, answers[i].(answer))
 		}
+	}
+	return answers
+}
+
+func refuseAll(answers []any, err error) []any {
+	for i := range answers {
+		answers[i] = answer{err: err}
 	}
 	return answers
 }
@@ -106,7 +120,7 @@ func (m *machine) settleWaiting() {
 
 // apply runs one command. After an entry that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
-func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (value any, id string, err error) {
+func (m *machine) apply(txn *memdb.Txn, counts *counts, entry *raft.Log) (value any, id string, err error) {
 	if err := m.haltError(); err != nil {
 		return nil, "", err
 	}
@@ -114,7 +128,7 @@ func (m *machine) apply(txn *memdb.Txn, entry *raft.Log) (value any, id string, 
 	if err != nil {
 		return nil, "", m.stop(err)
 	}
-	t := &tx{txn: txn, index: entry.Index}
+	t := &tx{txn: txn, counts: counts, index: entry.Index}
 	if err := t.admit(of); err != nil {
 		return nil, of.ID, err
 	}

@@ -100,7 +100,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 	sum := crc32.New(castagnoli)
 	buffered := bufio.NewWriterSize(out, 1<<18)
 	w := &snapshotWriter{out: io.MultiWriter(buffered, sum), txn: v.txn()}
-	meta := (&tx{txn: w.txn}).meta()
+	meta := metaOf(w.txn)
 	err := w.line(snapshotHeader{Format: snapshotFormat, Version: snapshotVersion, Index: v.index, LastEvent: meta.LastEvent})
 	if err != nil {
 		return err

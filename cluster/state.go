@@ -106,6 +106,6 @@ func (v *view) Counts() map[job.Status]int {
 	for _, status := range job.Statuses {
 		counts[status] = 0
 	}
-	maps.Copy(counts, (&tx{txn: v.txn()}).meta().Jobs)
+	maps.Copy(counts, metaOf(v.txn()).Jobs)
 	return counts
 }

@@ -80,7 +80,7 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 			return append(timeKey(nil, r.job.Ended), r.job.ID...), !r.unsettled
 		}),
 		index(indexOutput, func(r *jobRow) ([]byte, bool) {
-			return append(part(nil, outputKey(r.job.Spec.Output)), r.job.ID...), r.unsettled
+			return append(part(nil, r.output), r.job.ID...), r.unsettled
 		}),
 	),
 	tableWebhooks: table(tableWebhooks,

@@ -16,10 +16,11 @@ import (
 // commands wrote. Write errors are bugs (a row of the wrong type); they are
 // kept and stop the machine after the command.
 type tx struct {
-	txn   *memdb.Txn
-	index uint64 // raft index of the command
-	wrote bool
-	err   error
+	txn    *memdb.Txn
+	counts *counts
+	index  uint64 // raft index of the command
+	wrote  bool
+	err    error
 }
 
 func (t *tx) put(table string, row any) {
@@ -108,8 +109,34 @@ func (t *tx) outputFree(output job.Location, except job.ID) error {
 	return nil
 }
 
-func (t *tx) meta() metaRow {
-	if row, ok := first[*metaRow](t.txn, tableMeta, indexID, []byte{0}); ok {
+// counts is the meta row while a batch is applied: nearly every command
+// changes it, so it is written once, at the batch's end.
+type counts struct {
+	metaRow
+	changed bool
+}
+
+func countsOf(txn *memdb.Txn) *counts {
+	c := &counts{metaRow: metaOf(txn)}
+	c.Jobs = maps.Clone(c.Jobs)
+	if c.Jobs == nil {
+		c.Jobs = map[job.Status]int{}
+	}
+	return c
+}
+
+func (c *counts) store(txn *memdb.Txn) error {
+	if !c.changed {
+		return nil
+	}
+	if err := txn.Insert(tableMeta, &c.metaRow); err != nil {
+		return fmt.Errorf("write the counts: %w", err)
+	}
+	return nil
+}
+
+func metaOf(txn *memdb.Txn) metaRow {
+	if row, ok := first[*metaRow](txn, tableMeta, indexID, []byte{0}); ok {
 		return *row
 	}
 	return metaRow{}
@@ -169,32 +196,26 @@ func compareTask(task *job.Task, id job.TaskID) int {
 
 // count moves one job between the statuses' counts; "" is outside.
 func (t *tx) count(from, to job.Status) {
-	meta := t.meta()
-	meta.Jobs = maps.Clone(meta.Jobs)
-	if meta.Jobs == nil {
-		meta.Jobs = map[job.Status]int{}
-	}
+	t.wrote, t.counts.changed = true, true
 	if from != "" {
-		meta.Jobs[from]--
+		t.counts.Jobs[from]--
 	}
 	if to != "" {
-		meta.Jobs[to]++
+		t.counts.Jobs[to]++
 	}
-	t.put(tableMeta, &meta)
 }
 
 // announce writes a job's new status into the outbox, once for each of its
 // organisation's webhooks. A paused webhook's events wait until it is put again.
 func (t *tx) announce(changed *job.Job) {
-	meta := t.meta()
 	for webhook := range scan[*Webhook](t.txn, tableWebhooks, indexOrg, part(nil, changed.Org)) {
-		meta.LastEvent++
+		t.wrote, t.counts.changed = true, true
+		t.counts.LastEvent++
 		t.put(tableEvents, &Event{
-			Number: meta.LastEvent, ID: "evt_" + strconv.FormatUint(meta.LastEvent, 10),
+			Number: t.counts.LastEvent, ID: "evt_" + strconv.FormatUint(t.counts.LastEvent, 10),
 			Org: changed.Org, Webhook: webhook.ID, Job: forEvent(changed),
 		})
 	}
-	t.put(tableMeta, &meta)
 }
 
 // forEvent copies a job without what no receiver is told: an event outlives
