@@ -22,12 +22,18 @@ const (
 // InventoryConfig is what an Inventory is made of.
 type InventoryConfig struct {
 	Machine *Machine // the Inventory's own from then on
-	// Profile gives what was measured of a device before, or measures it;
-	// Measure always measures. See [Trials].
-	Profile, Measure func(context.Context, Device, Room) (Profile, error)
+	// Trials measures devices; a *Trials, but for tests.
+	Trials Trier
 	// Threads bounds the CPU's, 0: what it has.
 	Threads int
 	Logger  *slog.Logger // nil is silent
+}
+
+// Trier measures devices: see the methods of [Trials].
+type Trier interface {
+	Profile(context.Context, Device, Room) (Profile, error)
+	Fresh(context.Context, Device, Room) (Profile, error)
+	Encoder(ctx context.Context, d Device, r Room, encoder string) (EncoderProfile, error)
 }
 
 // Inventory is the devices of this node at every moment: which are there, what
@@ -61,6 +67,8 @@ type state struct {
 	// profile is what was measured; nil before the first trial.
 	profile *Profile
 	trial   trialNeed
+	// faulty says that it was lost, or said so itself, since its last good trial.
+	faulty bool
 	// due is when the needed trial may begin, and pause how long the next waits
 	// if that one finds nothing that works.
 	due      time.Time
@@ -212,7 +220,7 @@ func (i *Inventory) update(s *state, sighting Sighting, now time.Time) (changed 
 	switch lost := sighting.Health.Lost; {
 	case lost != "" && s.lost == "":
 		log.Warn("device lost", "reason", lost)
-		s.lost, s.trial, changed = lost, noTrial, true
+		s.lost, s.trial, s.faulty, changed = lost, noTrial, true, true
 		for use := range s.uses {
 			use.lose(lost)
 		}
@@ -300,9 +308,9 @@ func (i *Inventory) tryNext(ctx context.Context, chosen func(*state) bool) error
 		if s == nil {
 			return nil
 		}
-		measure := i.config.Profile
+		measure := i.config.Trials.Profile
 		if need == freshTrial {
-			measure = i.config.Measure
+			measure = i.config.Trials.Fresh
 		}
 		profile, err := measure(ctx, sighting.Device, sighting.Room)
 		if ctx.Err() != nil {
@@ -325,7 +333,8 @@ func (i *Inventory) needsTrial(chosen func(*state) bool) (*state, Sighting, tria
 		need := s.trial
 		s.trial = noTrial
 		if s.sighting.Device.Unusable != "" {
-			s.profile = &Profile{Device: s.sighting.Device, Room: s.sighting.Room}
+			declined := Declined(s.sighting.Device, s.sighting.Device.Unusable)
+			s.profile = &declined
 			i.tell()
 			continue
 		}
@@ -351,8 +360,13 @@ func (i *Inventory) tried(s *state, sighting Sighting, profile Profile, err erro
 	if err != nil {
 		return err
 	}
+	for _, e := range profile.Encoders {
+		i.log.Info("encoder tried", "device", sighting.Device.ID, "encoder", e.Encoder, "works", e.Works, "reason", e.Reason,
+			"frames_per_second", e.FramesPerSecond, "sessions", e.Sessions)
+	}
 	profile.Device = sighting.Device
 	s.profile = &profile
+	s.faulty = s.faulty && s.trial != noTrial
 	clear(s.breakers)
 	i.tell()
 	return nil

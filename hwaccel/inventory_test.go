@@ -51,8 +51,7 @@ func newRig(t *testing.T, driver *server.Server) *rig {
 	}
 	r.Inventory = NewInventory(InventoryConfig{
 		Machine: machine,
-		Profile: func(_ context.Context, d Device, room Room) (Profile, error) { return r.try(d, room, "") },
-		Measure: func(_ context.Context, d Device, room Room) (Profile, error) { return r.try(d, room, "!") },
+		Trials:  rigTrials{r},
 	})
 	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -86,6 +85,22 @@ func (r *rig) tried() (names []string) {
 	return names
 }
 
+// rigTrials are the trials of a rig.
+type rigTrials struct{ *rig }
+
+func (r rigTrials) Profile(_ context.Context, d Device, room Room) (Profile, error) {
+	return r.try(d, room, ""), nil
+}
+
+func (r rigTrials) Fresh(_ context.Context, d Device, room Room) (Profile, error) {
+	return r.try(d, room, "!"), nil
+}
+
+func (r rigTrials) Encoder(_ context.Context, d Device, room Room, encoder string) (EncoderProfile, error) {
+	e, _ := r.try(d, room, "/"+encoder).Encoder(encoder)
+	return e, nil
+}
+
 type guardedDriver struct {
 	mu *sync.Mutex
 	nvidiaDriver
@@ -108,7 +123,7 @@ func (g guardedFS) Open(name string) (fs.File, error) {
 	return g.fs.Open(name)
 }
 
-func (r *rig) try(d Device, room Room, mark string) (Profile, error) {
+func (r *rig) try(d Device, room Room, mark string) Profile {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trials = append(r.trials, d.Name+mark)
@@ -120,7 +135,7 @@ func (r *rig) try(d Device, room Room, mark string) (Profile, error) {
 	if reason := r.broken[d.Name]; reason != "" {
 		e = EncoderProfile{Encoder: encoder, Reason: reason}
 	}
-	return Profile{Device: d, Room: room, Encoders: []EncoderProfile{e}}, nil
+	return Profile{Device: d, Room: room, Encoders: []EncoderProfile{e}}
 }
 
 func (r *rig) profile(t *testing.T, name string) Profile {

@@ -24,7 +24,9 @@ func (i *Inventory) Profiles() []Profile {
 		switch {
 		case s.profile != nil:
 			profile = *s.profile
-		case s.lost == "":
+		case s.lost != "":
+			profile = Declined(s.sighting.Device, "the device is lost: "+s.lost)
+		default:
 			continue
 		}
 		profile.Device = s.sighting.Device
@@ -36,9 +38,27 @@ func (i *Inventory) Profiles() []Profile {
 		for k := range profile.Encoders {
 			profile.Encoders[k] = i.encoderNow(s, profile.Encoders[k])
 		}
+		if why := s.out(); why != "" {
+			profile.Decoders = slices.Clone(profile.Decoders)
+			for k, d := range profile.Decoders {
+				profile.Decoders[k] = DecoderProfile{Codec: d.Codec, API: d.API, PixelFormat: d.PixelFormat, Reason: why}
+			}
+			profile.DeviceFilters = nil
+		}
 		all = append(all, profile)
 	}
 	return all
+}
+
+// out says why nothing on the device can be used; empty if it can.
+func (s *state) out() string {
+	switch {
+	case s.lost != "":
+		return "the device is lost: " + s.lost
+	case s.trial == freshTrial && s.faulty:
+		return "the device has been lost or faulty, and is tried before it gets work"
+	}
+	return ""
 }
 
 // encoderNow is an encoder as it can be used now.
@@ -47,20 +67,18 @@ func (i *Inventory) encoderNow(s *state, e EncoderProfile) EncoderProfile {
 		return e
 	}
 	room := i.roomOf(s)
-	why := ""
-	switch {
-	case s.lost != "":
-		why = "the device is lost: " + s.lost
-	case s.trial == freshTrial:
-		why = "the device has come back, and is tried before it gets work"
-	case s.breakers[e.Encoder] != nil:
-		why = s.breakers[e.Encoder].why()
+	why := s.out()
+	if b := s.breakers[e.Encoder]; why == "" && b != nil {
+		why = b.why()
 	}
-	if why == "" && room.limited && s.sighting.Device.Kind != CPU {
-		if room.room.Sessions <= 0 {
-			why = fmt.Sprintf("the driver opens no more encode sessions: the limit is %d, and others hold %d", room.limit, room.others)
+	if why == "" && room.limited && room.room.Sessions <= 0 {
+		why = fmt.Sprintf("the driver opens no more encode sessions: the limit is %d, and others hold %d", room.limit, room.others)
+	}
+	if room.room.Sessions > 0 && (e.Sessions > 0 || room.limited) {
+		e.Sessions = min(max(e.Sessions, 1), room.room.Sessions)
+		if room.limited {
+			e.Sessions = room.room.Sessions
 		}
-		e.Sessions = max(room.room.Sessions, 1)
 	}
 	if why != "" {
 		return EncoderProfile{Encoder: e.Encoder, Reason: why}
@@ -110,11 +128,10 @@ func (i *Inventory) roomWith(s *state, sighting Sighting) roomNow {
 				now.others += i.othersSessions(other, other.sighting) + other.sessions()
 			}
 		}
-	} else if now.room.Sessions > 0 {
-		now.limited, now.limit, now.others = true, now.room.Sessions, i.othersSessions(s, sighting)
-	}
-	if now.limited {
 		now.room.Sessions = max(0, now.limit-now.others)
+	} else if now.room.Sessions > 0 {
+		// What made the device no faster is not refused.
+		now.room.Sessions = max(1, now.room.Sessions-i.othersSessions(s, sighting))
 	}
 	return now
 }

@@ -138,7 +138,7 @@ func (b *bench) tryAll(ctx context.Context) {
 		if e := &b.profile.Encoders[i]; e.Works && b.device.Kind != CPU && ctx.Err() == nil {
 			row, _ := Encoder(e.Encoder)
 			b.sessions(ctx, row, e)
-			b.log().Info("measured an encoder's sessions", "device", b.device.ID, "encoder", e.Encoder,
+			b.log().Debug("measured an encoder's sessions", "device", b.device.ID, "encoder", e.Encoder,
 				"sessions", e.Sessions, "frames_per_second", e.SessionsFramesPerSecond)
 		}
 	}

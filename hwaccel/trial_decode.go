@@ -81,7 +81,7 @@ func (b *bench) decoders(ctx context.Context) {
 					return
 				}
 				result := b.decoder(ctx, decoder, format)
-				b.log().Info("tried a decoder", "device", b.device.ID, "codec", decoder.Codec, "api", api,
+				b.log().Debug("tried a decoder", "device", b.device.ID, "codec", decoder.Codec, "api", api,
 					"pixel_format", format, "works", result.Works, "reason", result.Reason)
 				b.profile.Decoders = append(b.profile.Decoders, result)
 			}
@@ -146,7 +146,7 @@ func (b *bench) filters(ctx context.Context, api API) {
 		graph := "format=nv12," + surface.Upload + "," + text + "," + surface.Download + ",format=nv12"
 		report, err := b.run(ctx, api, "-f", "lavfi", "-i", moving(smallRung, "nv12"), "-vf", graph, "-frames:v", integer(int64(tinyFrames)), "-f", "null", "-")
 		works := err == nil && report.Frames == tinyFrames
-		b.log().Info("tried a filter", "device", b.device.ID, "filter", filter.Name, "works", works, "err", err)
+		b.log().Debug("tried a filter", "device", b.device.ID, "filter", filter.Name, "works", works, "err", err)
 		if works {
 			b.profile.DeviceFilters = append(b.profile.DeviceFilters, filter.Name)
 		}

@@ -137,7 +137,7 @@ func (i *Inventory) learn(s *state, u *Use, failure *job.Failure, now time.Time)
 			// Whatever else works on it won't either.
 			if s.lost == "" && s.trial == noTrial && s.sighting.Device.Kind != CPU {
 				log.Warn("device fails, and is tried before it gets more work", "reason", failure.Message)
-				s.trial, s.due, s.pause = freshTrial, now, trialPause
+				s.trial, s.due, s.pause, s.faulty = freshTrial, now, trialPause, true
 				i.tell()
 			}
 			return
@@ -169,11 +169,11 @@ func (i *Inventory) tryBroken(ctx context.Context) {
 		i.mu.Lock()
 		sighting := s.sighting
 		i.mu.Unlock()
-		profile, err := i.config.Measure(ctx, sighting.Device, sighting.Room)
+		result, err := i.config.Trials.Encoder(ctx, sighting.Device, sighting.Room, encoder)
 		if ctx.Err() != nil {
 			return
 		}
-		i.retried(s, encoder, profile, err)
+		i.retried(s, encoder, result, err)
 	}
 }
 
@@ -192,7 +192,7 @@ func (i *Inventory) broken() (*state, string) {
 }
 
 // retried takes the end of a trial of an encoder that was out of use.
-func (i *Inventory) retried(s *state, encoder string, profile Profile, err error) {
+func (i *Inventory) retried(s *state, encoder string, result EncoderProfile, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	b := s.breakers[encoder]
@@ -200,9 +200,10 @@ func (i *Inventory) retried(s *state, encoder string, profile Profile, err error
 		return
 	}
 	reason := ""
-	if result, _ := profile.Encoder(encoder); err != nil {
+	switch {
+	case err != nil:
 		reason = err.Error()
-	} else if !result.Works {
+	case !result.Works:
 		reason = result.Reason
 	}
 	b.tried(time.Now(), reason)
