@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"millrace/cluster"
 	"millrace/job"
 	"millrace/storage"
@@ -96,6 +98,9 @@ type Config struct {
 	// Ready says why jobs aren't taken now, nil when they are; it is asked by
 	// /readyz besides the state. Default: always ready.
 	Ready func(context.Context) error
+
+	// Collectors are shown at /metrics besides the API's own.
+	Collectors []prometheus.Collector
 
 	Now     func() time.Time // default time.Now
 	Random  io.Reader        // cryptographic; default crypto/rand

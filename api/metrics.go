@@ -37,6 +37,7 @@ func newMetrics(config Config, streams *hub) *metrics {
 			Name: "millrace_event_streams", Help: "Event streams that are open.",
 		}, func() float64 { return float64(streams.count()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(config.Collectors...)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -83,7 +83,7 @@ func (c FinishTask) apply(t *tx) (any, error) {
 	if task := record.Task(c.Ref.Task); task != nil && task.Kind == job.InspectTask && task.State == job.TaskRunning {
 		return nil, fmt.Errorf("finish %s without its plan, which PlanJob brings: %w", c.Ref, job.ErrTransition)
 	}
-	change, err := record.Finish(c.Ref, c.Result, c.At)
+	change, err := record.Spent(c.Ref, c.EnergyJoules).Finish(c.Ref, c.Result, c.At)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c FailTask) apply(t *tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	change, err := record.Fail(c.Ref, c.Failure, c.LastWords, c.Redo, c.At)
+	change, err := record.Spent(c.Ref, c.EnergyJoules).Fail(c.Ref, c.Failure, c.LastWords, c.Redo, c.At)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,9 @@ type (
 	FinishTask struct {
 		Ref    job.Ref    `json:"ref"`
 		Result job.Result `json:"result"`
-		At     time.Time  `json:"at"`
+		// EnergyJoules is what the attempt took, 0 where that isn't known.
+		EnergyJoules float64   `json:"energy_joules,omitempty"`
+		At           time.Time `json:"at"`
 	}
 
 	// FailTask takes an attempt's failure (see job.Record.Fail).
@@ -82,7 +84,9 @@ type (
 		Failure   job.Failure  `json:"failure"`
 		LastWords string       `json:"last_words,omitempty"`
 		Redo      []job.TaskID `json:"redo,omitempty"`
-		At        time.Time    `json:"at"`
+		// EnergyJoules is what the attempt took, 0 where that isn't known.
+		EnergyJoules float64   `json:"energy_joules,omitempty"`
+		At           time.Time `json:"at"`
 	}
 
 	// LoseAttempts ends attempts whose node died, restarted or gave them back.

@@ -111,7 +111,7 @@ func (i *Inventory) Start(ctx context.Context) error {
 
 // Run watches the devices and tries those that are new or have come back, until
 // ctx ends.
-func (i *Inventory) Run(ctx context.Context) error {
+func (i *Inventory) Run(ctx context.Context) {
 	defer i.config.Machine.Close()
 	var trials sync.WaitGroup
 	defer trials.Wait()
@@ -121,7 +121,7 @@ func (i *Inventory) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
 		case <-i.kick:
 		}

@@ -57,13 +57,11 @@ func newRig(t *testing.T, driver *server.Server) *rig {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
 	r.stop = func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		running.Wait()
 	}
 	synctest.Wait()
 	return r

@@ -84,6 +84,11 @@ type Attempt struct {
 	LastWords string `json:"last_words,omitempty"`
 	// FramesPerSecond is the encode's speed over the attempt, 0 if it encoded nothing.
 	FramesPerSecond float64 `json:"frames_per_second,omitempty"`
+	// EnergyJoules is the attempt's part of what its node's devices drew (see
+	// docs/hardware.md), and JoulesPerVideoMinute the same for each minute of the
+	// video that it was for. Both are absent where the node can't read it.
+	EnergyJoules         float64 `json:"energy_joules,omitempty"`
+	JoulesPerVideoMinute float64 `json:"joules_per_video_minute,omitempty"`
 }
 
 // Last is the task's latest attempt, nil if there was none.

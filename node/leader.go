@@ -230,13 +230,13 @@ func (l *leader) commandFor(ended Ended) cluster.Command {
 	at := l.now()
 	switch {
 	case ended.Failure != nil:
-		return cluster.FailTask{Ref: ended.Ref, Failure: *ended.Failure, LastWords: ended.LastWords, Redo: ended.Redo, At: at}
+		return cluster.FailTask{Ref: ended.Ref, Failure: *ended.Failure, LastWords: ended.LastWords, Redo: ended.Redo, EnergyJoules: ended.EnergyJoules, At: at}
 	case ended.Result == nil:
 		return cluster.LoseAttempts{Refs: []job.Ref{ended.Ref}, Outcome: job.OutcomeStopped, Reason: "the node gave the task back", At: at}
 	case ended.Result.Plan != nil:
 		return l.planCommand(ended.Ref, *ended.Result.Plan, at)
 	}
-	return cluster.FinishTask{Ref: ended.Ref, Result: *ended.Result, At: at}
+	return cluster.FinishTask{Ref: ended.Ref, Result: *ended.Result, EnergyJoules: ended.EnergyJoules, At: at}
 }
 
 // Pauses before a failed task is tried again. A crash of ffmpeg is often a

@@ -68,6 +68,7 @@ type parts struct {
 	loopback *storage.Loopback
 	listener net.Listener
 	tools    *ffmpeg.Tools
+	energy   *energyMetrics
 	// probes holds a token while somebody wants the devices to be measured again.
 	probes chan struct{}
 }
@@ -97,8 +98,9 @@ func Run(ctx context.Context, config Config) (err error) {
 			}
 			return forward
 		},
-		Ready:  func(context.Context) error { return p.ready(ctx) },
-		Logger: log, Version: config.Version,
+		Ready:      func(context.Context) error { return p.ready(ctx) },
+		Collectors: p.energy.collectors(),
+		Logger:     log, Version: config.Version,
 	})
 	if err != nil {
 		return fmt.Errorf("make the API: %w", err)
@@ -192,7 +194,7 @@ func (p *parts) lookForKey(ctx context.Context, dataDir string, log *slog.Logger
 
 // open makes the parts that need closing.
 func open(ctx context.Context, config Config, stop context.CancelCauseFunc) (_ *parts, err error) {
-	p := &parts{probes: make(chan struct{}, 1)}
+	p := &parts{probes: make(chan struct{}, 1), energy: newEnergyMetrics()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -258,42 +260,37 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	if err != nil {
 		return fmt.Errorf("empty the scratch folder: %w", err)
 	}
-	device, room := hwaccel.DiscoverCPU(os.DirFS("/"), hwaccel.Affinity())
-	if config.Slots > 0 {
-		room.Threads = config.Slots
-	}
 	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Logger: log}
-	profile, err := trials.Profile(ctx, device, room)
+	inventory := hwaccel.NewInventory(hwaccel.InventoryConfig{Machine: &hwaccel.Machine{}, Trials: trials, Threads: config.Slots, Logger: log})
+	err = inventory.Start(ctx)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // stopped before it had begun
 	}
 	if err != nil {
 		return fmt.Errorf("measure the machine: %w", err)
 	}
-	for _, encoder := range profile.Encoders {
-		log.Info("encoder tried", "device", device.ID, "encoder", encoder.Encoder, "works", encoder.Works, "reason", encoder.Reason)
-	}
 	w := &worker{
-		node: p.peer.ID(), session: p.session, profiles: []hwaccel.Profile{profile},
+		node: p.peer.ID(), session: p.session, profiles: inventory.Profiles(),
 		leader: leader, log: log, now: time.Now, drainTimeout: config.DrainTimeout,
 	}
-	w.executor = &tasks{
+	w.executor = &uses{inventory: inventory, energy: p.energy, executor: &tasks{
 		toolbox: &media.Toolbox{
 			FFmpeg: p.tools, Limits: media.DefaultLimits, Scratch: scratch, Nice: workNice, Logger: log,
 			FirstFrameTimeout: config.FirstFrameTimeout, StallTimeout: config.StallTimeout,
 		},
 		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log,
-	}
+	}}
 	tell := &teller{
-		to: p.peer, worker: w, log: log, asked: p.probes, since: writtenAt(trials.Cache), machine: machineLoad(os.DirFS("/"), config.DataDir, room.Threads),
-		measure: func(ctx context.Context) ([]hwaccel.Profile, error) {
-			profile, err := trials.Fresh(ctx, device, room)
-			return []hwaccel.Profile{profile}, err
-		},
+		to: p.peer, worker: w, log: log, asked: p.probes, since: writtenAt(trials.Cache), devices: inventory, measure: inventory.Measure,
+		machine: machineLoad(os.DirFS("/"), config.DataDir, w.threads()),
 	}
-	var telling sync.WaitGroup
-	defer telling.Wait()
-	telling.Go(func() { tell.run(ctx) })
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	// Attempts outlive ctx by the drain time, and so does what they use.
+	working, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	watching.Go(func() { inventory.Run(working) })
+	watching.Go(func() { tell.run(ctx) })
 	return w.run(ctx)
 }
 

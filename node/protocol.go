@@ -38,6 +38,9 @@ type Ended struct {
 	Result    *job.Result  `json:"result,omitempty"`
 	Failure   *job.Failure `json:"failure,omitempty"`
 	LastWords string       `json:"last_words,omitempty"`
+	// EnergyJoules is what the attempt took of the node's devices, 0 where that
+	// can't be read.
+	EnergyJoules float64 `json:"energy_joules,omitempty"`
 	// Redo are finished tasks whose output proved bad.
 	Redo []job.TaskID `json:"redo,omitempty"`
 	// Stopped attempts were stopped by order or gave their task back.

@@ -54,12 +54,32 @@ type teller struct {
 	machine func(*toldLoad)
 	// asked holds a token while somebody wants the devices to be measured.
 	asked <-chan struct{}
+	// devices are watched for changes if it isn't nil.
+	devices inventoried
 }
+
+// inventoried are devices that come, go and change while the node runs.
+type inventoried interface {
+	// Changed is closed at the next change; it is to be taken before Profiles.
+	Changed() <-chan struct{}
+	Profiles() []hwaccel.Profile
+}
+
+var _ inventoried = (*hwaccel.Inventory)(nil)
 
 // run tells until ctx ends. Devices are measured one run at a time: asking
 // again meanwhile has them measured once more afterwards.
 func (t *teller) run(ctx context.Context) {
-	t.tellProfile(t.worker.devices(), t.since)
+	since := t.since
+	var changed <-chan struct{}
+	look := func() {
+		if t.devices != nil {
+			changed = t.devices.Changed()
+			t.worker.setDevices(t.devices.Profiles())
+		}
+		t.tellProfile(t.worker.devices(), since)
+	}
+	look()
 	measured := make(chan []hwaccel.Profile)
 	asked, busy := t.asked, false
 	ticker := time.NewTicker(tellEvery)
@@ -74,14 +94,17 @@ func (t *teller) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			t.tellLoad()
+		case <-changed:
+			look()
 		case <-asked:
 			asked, busy = nil, true
 			go func() { measured <- t.measureAgain(ctx) }()
 		case profiles := <-measured:
 			asked, busy = t.asked, false
 			if profiles != nil {
+				since = time.Now()
 				t.worker.setDevices(profiles)
-				t.tellProfile(profiles, time.Now())
+				t.tellProfile(profiles, since)
 			}
 		}
 	}
@@ -128,11 +151,25 @@ func (w *worker) devices() []hwaccel.Profile {
 	return w.profiles
 }
 
-// setDevices changes what the worker offers from its next poll on.
+// threads is how many CPU threads the worker offers.
+func (w *worker) threads() int {
+	for _, profile := range w.devices() {
+		if profile.Device.Kind == hwaccel.CPU {
+			return profile.Room.Threads
+		}
+	}
+	return 0
+}
+
+// setDevices changes what the worker offers, and lets the leader know at once.
 func (w *worker) setDevices(profiles []hwaccel.Profile) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.profiles = profiles
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 // load is how many attempts run and how fast they are together.

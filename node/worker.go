@@ -69,8 +69,10 @@ var errDrained = errors.New("the node is stopping")
 // run polls and works until ctx ends, then drains: what runs may finish within
 // the drain time, the rest is stopped and given back.
 func (w *worker) run(ctx context.Context) error {
+	w.mu.Lock() // devices may be set already
 	w.running = make(map[job.Ref]*attempt)
 	w.wake = make(chan struct{}, 1)
+	w.mu.Unlock()
 	var attempts sync.WaitGroup
 	// Attempts outlive ctx by the drain time.
 	working, stopWorking := context.WithCancelCause(context.WithoutCancel(ctx))
