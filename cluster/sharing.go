@@ -300,22 +300,22 @@ func (s *shares) merge(data []byte) {
 		case other.id == s.self:
 			s.heardOfSelf(kindProfile, other.edition)
 		case other.id == from && d.profile != nil:
-			s.take(other.id, other.edition, d.profile)
+			s.take(other.id, other.edition, bytes.Clone(d.profile))
 		default:
 			s.want(other.id, other.edition)
 		}
 	}
 }
 
-// take keeps another's profile if it is newer than what is known. The caller
-// holds s.mu.
+// take keeps another's profile, which is nobody else's, if it is newer than
+// what is known. The caller holds s.mu.
 func (s *shares) take(id string, e edition, profile json.RawMessage) {
 	known := s.issues[id]
 	if known == nil || id == s.self {
 		return
 	}
 	if e > known.profileEdition {
-		known.profile, known.profileEdition = bytes.Clone(profile), e
+		known.profile, known.profileEdition = profile, e
 	}
 	if w := s.wanted[id]; w != nil && w.edition <= known.profileEdition {
 		delete(s.wanted, id)
