@@ -14,6 +14,11 @@ type Pruned struct {
 	Deliveries      int `json:"deliveries"`
 }
 
+// More says whether there may be more to forget at once: propose again.
+func (p *Pruned) More() bool {
+	return max(p.Jobs, p.IdempotencyKeys, p.Deliveries) >= maxPruned
+}
+
 // maxPruned bounds the rows of each kind that one Prune forgets, so that no
 // command holds up the others for long. Propose again while an answer reaches it.
 const maxPruned = 5000

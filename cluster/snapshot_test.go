@@ -202,3 +202,21 @@ func (s *slowSink) Write(data []byte) (int, error) {
 	s.once.Do(func() { close(s.written); <-s.goOn })
 	return s.memorySink.Write(data)
 }
+
+func TestALongHistoryIsForgottenInBoundedSteps(t *testing.T) {
+	b := newBench(t)
+	v := historyOf(t, maxPruned+10)
+	b.m.load(v.db, v.index)
+	b.index = v.index
+	var steps []int
+	for {
+		pruned := b.do(Prune{KeepJobs: 7}).(*Pruned)
+		steps = append(steps, pruned.Jobs)
+		if !pruned.More() {
+			break
+		}
+	}
+	if fmt.Sprint(steps) != "[5000 3]" {
+		t.Errorf("forgotten: %v", steps)
+	}
+}

@@ -41,9 +41,14 @@ func upkeep(ctx context.Context, state state, retention Retention, log *slog.Log
 		if retention.KeepFor > 0 {
 			prune.JobsBefore = now.Add(-retention.KeepFor)
 		}
-		if _, err := state.Propose(ctx, prune); err != nil && ctx.Err() == nil {
+		next := upkeepEvery
+		forgotten, err := state.Propose(ctx, prune)
+		if err != nil && ctx.Err() == nil {
 			log.Warn("forgetting old jobs", "err", err)
 		}
-		timer.Reset(upkeepEvery)
+		if pruned, ok := forgotten.(*cluster.Pruned); ok && err == nil && pruned.More() {
+			next = 0 // each command forgets a bounded number, so that it holds up no other for long
+		}
+		timer.Reset(next)
 	}
 }
