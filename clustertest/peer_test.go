@@ -106,6 +106,14 @@ func (p *peer) kill() {
 func (p *peer) pause()  { p.team.t.Helper(); p.signal(syscall.SIGSTOP) }
 func (p *peer) resume() { p.team.t.Helper(); p.signal(syscall.SIGCONT) }
 
+// move puts the peer, which doesn't run, on a machine with another address.
+func (p *peer) move() {
+	p.host = p.team.lab.Host()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.api = nil
+}
+
 // terminate asks the peer to stop, and returns its exit code.
 func (p *peer) terminate() int {
 	p.team.t.Helper()
@@ -172,10 +180,10 @@ func (p *peer) log() string {
 	return string(text)
 }
 
-// logTail is the end of the peer's log, without requests that only look.
+// logTail is the end of the peer's log, without its requests.
 func (p *peer) logTail(lines int) string {
 	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(p.log()), "\n"), func(line string) bool {
-		return strings.Contains(line, "path=/readyz") || strings.Contains(line, "method=GET")
+		return strings.Contains(line, "msg=request ")
 	})
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

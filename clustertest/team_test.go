@@ -22,7 +22,8 @@ type team struct {
 	t                *testing.T
 	lab              *netlab.Lab
 	peers            []*peer
-	sources, outputs string // folders that all see
+	strangers        []*peer // processes that are no part of it
+	sources, outputs string  // folders that all see
 	dir              string
 	flags            []string // of all peers
 	hook             *rig.Hook
@@ -49,12 +50,28 @@ func newTeam(t *testing.T, size int, flags ...string) *team {
 // add adds a machine with an empty data folder.
 func (c *team) add() *peer {
 	c.t.Helper()
-	name := fmt.Sprintf("peer%d", len(c.peers)+1)
-	p := &peer{team: c, name: name, host: c.lab.Host(), data: filepath.Join(c.dir, name), binary: rig.Binary(), logFile: filepath.Join(c.dir, name+".log"), flags: c.flags}
+	p := c.machine(fmt.Sprintf("peer%d", len(c.peers)+1))
+	c.peers = append(c.peers, p)
+	return p
+}
+
+// stranger adds a machine that must not become part of the cluster.
+func (c *team) stranger() *peer {
+	c.t.Helper()
+	p := c.machine(fmt.Sprintf("stranger%d", len(c.strangers)+1))
+	c.strangers = append(c.strangers, p)
+	return p
+}
+
+func (c *team) machine(name string) *peer {
+	c.t.Helper()
+	p := &peer{
+		team: c, name: name, host: c.lab.Host(), binary: rig.Binary(), flags: c.flags,
+		data: filepath.Join(c.dir, name), logFile: filepath.Join(c.dir, name+".log"),
+	}
 	if err := os.Mkdir(p.data, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	c.peers = append(c.peers, p)
 	return p
 }
 
@@ -104,8 +121,24 @@ func (c *team) living() []*peer {
 	return living
 }
 
+// keepLogs copies the logs of all processes to a folder.
+func (c *team) keepLogs(folder string) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		c.t.Error(err)
+		return
+	}
+	for _, p := range slices.Concat(c.peers, c.strangers) {
+		if err := os.WriteFile(filepath.Join(folder, p.name+".log"), []byte(p.log()), 0o600); err != nil {
+			c.t.Error(err)
+		}
+	}
+}
+
 // answerTime is how long one peer may take to answer before another is asked.
 const answerTime = 10 * time.Second
+
+// askAgain is the pause before all peers are asked once more.
+const askAgain = 200 * time.Millisecond
 
 // ask calls the API through one living peer after the other, until one of them
 // does it. A refusal that no time can cure fails the test.
@@ -129,6 +162,7 @@ func (c *team) ask(what string, do func(ctx context.Context, api *client.Client)
 			}
 			last = err
 		}
+		rig.Pass(c.t, askAgain) // as a client that heeds Retry-After would
 		return false
 	})
 }
@@ -137,12 +171,16 @@ func (c *team) ask(what string, do func(ctx context.Context, api *client.Client)
 func (c *team) finish() {
 	c.lab.Heal()
 	var stopping sync.WaitGroup
-	for _, p := range c.peers {
+	all := slices.Concat(c.peers, c.strangers)
+	for _, p := range all {
 		stopping.Go(p.finish)
 	}
 	stopping.Wait()
+	if keep := os.Getenv("MILLRACE_TEST_LOGS"); keep != "" {
+		c.keepLogs(filepath.Join(keep, strings.ReplaceAll(c.t.Name(), "/", "_")))
+	}
 	if c.t.Failed() {
-		for _, p := range c.peers {
+		for _, p := range all {
 			c.t.Logf("the end of the log of %s (%s, %s):\n%s", p.name, p.id(), p.host.Address(), p.logTail(80))
 		}
 	}
