@@ -168,6 +168,12 @@ func (p *peer) finish() {
 	}
 }
 
+// idle says whether no ffmpeg of the peer runs and its scratch folder is empty.
+func (p *peer) idle() bool {
+	left, _ := os.ReadDir(filepath.Join(p.data, "scratch"))
+	return len(left) == 0
+}
+
 func (p *peer) noProcessLeft() {
 	p.team.t.Helper()
 	rig.Eventually(p.team.t, "no ffmpeg of "+p.name+" is left", func() bool {

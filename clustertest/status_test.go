@@ -57,6 +57,24 @@ func (p *peer) get(path string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
+// drain keeps new work from a peer.
+func (c *team) drain(p *peer) {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, p.url()+"/api/v1/cluster/nodes/"+p.id()+"/drain/", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Token "+c.key())
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		c.t.Fatalf("draining %s answers %s", p.name, response.Status)
+	}
+}
+
 func (p *peer) status() (status, error) {
 	var s status
 	err := p.get("/api/v1/cluster/", &s)
