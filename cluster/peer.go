@@ -42,7 +42,7 @@ type Peer struct {
 	caller    *caller
 	forwarded *forwarded
 	forwarder *forwarder
-	transport *raft.NetworkTransport
+	transport *raftTransport
 	disk      *raftDisk
 	lock      *os.File
 
@@ -182,10 +182,10 @@ func (p *Peer) startRaft(ctx context.Context) error {
 		return err
 	}
 	p.caller, p.forwarded, p.forwarder = newCaller(p), newForwarded(p), newForwarder(p)
-	p.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	p.transport = &raftTransport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: raftStream{p.mux.side(p.mux.raft), p.config.told(p.mux.listener.Addr())}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
 		ServerAddressProvider: p,
-	})
+	}), raftDialTimeout}
 	if err := p.bootstrap(logger); err != nil {
 		return err
 	}
