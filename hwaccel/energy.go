@@ -20,6 +20,34 @@ type meter struct {
 	shares []*share
 }
 
+// integrator stands in for the energy counter of a device that only says its
+// power: old NVIDIA GPUs, AMD's. Between two readings the power is taken to go
+// in a straight line.
+type integrator struct {
+	at     time.Time
+	watts  *float64
+	joules float64
+}
+
+// counter is the device's own counter, or what its power adds up to; nil where it
+// tells neither. After a reading without power it begins anew.
+func (i *integrator) counter(health Health, now time.Time) *float64 {
+	if health.EnergyJoules != nil {
+		return health.EnergyJoules
+	}
+	before, at := i.watts, i.at
+	i.watts, i.at = health.PowerWatts, now
+	switch {
+	case health.PowerWatts == nil:
+		return nil
+	case before == nil:
+		i.joules = 0
+	default:
+		i.joules += (*before + *health.PowerWatts) / 2 * now.Sub(at).Seconds()
+	}
+	return number(i.joules)
+}
+
 // share is one attempt's part.
 type share struct {
 	weight       float64

@@ -57,6 +57,26 @@ func TestEnergyThatWasNotReadThroughoutIsUnknown(t *testing.T) {
 	}
 }
 
+func TestPowerStandsInForAMissingCounter(t *testing.T) {
+	var i integrator
+	for k, c := range []struct {
+		health Health
+		want   *float64
+	}{
+		{Health{EnergyJoules: number(7.0), PowerWatts: number(50.0)}, number(7.0)},
+		{Health{PowerWatts: number(50.0)}, number(0.0)},
+		{Health{PowerWatts: number(100.0)}, number(75.0)},
+		{Health{PowerWatts: number(100.0)}, number(175.0)},
+		{Health{}, nil},
+		{Health{PowerWatts: number(100.0)}, number(0.0)},
+	} {
+		got := i.counter(c.health, after(float64(k)))
+		if (got == nil) != (c.want == nil) || got != nil && !near(*got, *c.want) {
+			t.Errorf("reading %d: got %v, want %v", k, got, c.want)
+		}
+	}
+}
+
 func TestNoEnergyIsMadeOrGivenTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var m meter

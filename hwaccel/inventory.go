@@ -76,6 +76,7 @@ type state struct {
 	breakers map[string]*breaker // by encoder
 	uses     map[*Use]bool
 	energy   meter
+	power    integrator
 }
 
 // trialNeed is why a device is to be tried.
@@ -216,7 +217,7 @@ func (i *Inventory) whyGone(scan Scan, kind DeviceKind) string {
 func (i *Inventory) update(s *state, sighting Sighting, now time.Time) (changed bool) {
 	before := s.sighting
 	log := i.log.With("device", before.Device.ID, "name", before.Device.Name)
-	s.energy.read(sighting.Health.EnergyJoules, now)
+	s.energy.read(s.power.counter(sighting.Health, now), now)
 	switch lost := sighting.Health.Lost; {
 	case lost != "" && s.lost == "":
 		log.Warn("device lost", "reason", lost)
