@@ -451,6 +451,22 @@ func TestEncoderThatKeepsFailingIsOutUntilATrialWorks(t *testing.T) {
 	})
 }
 
+func TestSoftwareIsNeverTakenOut(t *testing.T) {
+	within(t, oneL4, func(t *testing.T, r *rig) {
+		r.change(func() { r.broken["a CPU"] = "it fails always" })
+		for range 10 {
+			for _, code := range []job.Code{job.EncoderFailed, job.HardwareLost, job.HardwareUnavailable} {
+				_, use := r.Begin(t.Context(), "cpu", "libx264", 0, 1)
+				use.End(t.Context(), job.Fail(code, "exited with status 1"), false)
+			}
+		}
+		noticing()
+		if e := encoderOf(r.profile(t, "a CPU")); !e.Works {
+			t.Errorf("a job with nothing else would wait for ever: %s", e.Reason)
+		}
+	})
+}
+
 func TestFaultOfTheDeviceHasItTriedAtOnce(t *testing.T) {
 	within(t, oneL4, func(t *testing.T, r *rig) {
 		r.change(func() { r.trials, r.broken["NVIDIA L4"] = nil, "CUDA_ERROR_ECC_UNCORRECTABLE" })

@@ -133,9 +133,14 @@ func (i *Inventory) learn(s *state, u *Use, failure *job.Failure, now time.Time)
 		log.Info("the driver's limit of encode sessions was met", "limit", i.limits.limit)
 		i.tell()
 	case Elsewhere, NextEncoder:
+		if s.sighting.Device.Kind == CPU {
+			// Software is the last resort: without it a job would wait for ever
+			// rather than end in its error. Its tasks go to other nodes by themselves.
+			return
+		}
 		if failure.Code == job.HardwareLost {
 			// Whatever else works on it won't either.
-			if s.lost == "" && s.trial == noTrial && s.sighting.Device.Kind != CPU {
+			if s.lost == "" && s.trial == noTrial {
 				log.Warn("device fails, and is tried before it gets more work", "reason", failure.Message)
 				s.trial, s.due, s.pause, s.faulty = freshTrial, now, trialPause, true
 				i.tell()
