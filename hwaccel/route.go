@@ -9,6 +9,9 @@ type Pictures struct {
 	// filters in memory do right: tone-mapping, another colour matrix or range,
 	// turning it upright.
 	InMemory bool
+	// Turned pictures are turned upright by ffmpeg before any filter of ours, in
+	// memory: a device must not decode them.
+	Turned bool
 }
 
 // Route says where the steps of an encode happen. There are these:
@@ -89,7 +92,7 @@ func Choose(row Row, pictures Pictures, profile Profile, plain bool) Route {
 		return route
 	}
 	surface := surfaces[route.API]
-	if d, found := decoderFor(route.API, pictures.Codec, pictures.PixelFormat); found && profile.Decodes(route.API, pictures.Codec, pictures.PixelFormat) {
+	if d, found := decoderFor(route.API, pictures.Codec, pictures.PixelFormat); found && !pictures.Turned && profile.Decodes(route.API, pictures.Codec, pictures.PixelFormat) {
 		route.Decoder = d
 	}
 	route.ScaleOnDevice = profile.Filters(surface.Scaler)

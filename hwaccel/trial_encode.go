@@ -27,12 +27,12 @@ func (b *bench) encoder(ctx context.Context, row Row) EncoderProfile {
 		result.Reason = notTried
 		return result
 	}
-	options, err := b.features.EncoderOptions(ctx, row.Encoder)
+	declared, err := Declared(ctx, b.features, row.Encoder)
 	if err != nil {
 		result.Reason = sentence("encode", err)
 		return result
 	}
-	try := &encoderTrial{bench: b, row: row, declared: func(name string) bool { return options[name] || programOptions[name] }}
+	try := &encoderTrial{bench: b, row: row, declared: declared}
 	made, err := try.make(ctx, smallRung, trialFrames, false)
 	if err != nil {
 		result.Reason = sentence("encode of "+smallRung.name, err)
@@ -58,6 +58,16 @@ func (b *bench) encoder(ctx context.Context, row Row) EncoderProfile {
 
 // programOptions are options of the ffmpeg program rather than of an encoder.
 var programOptions = map[string]bool{"c": true, "pix_fmt": true, "tag": true, "force_key_frames": true}
+
+// Declared is what an ffmpeg says that it knows as options of an encoder, for
+// [Settings]. The error is of asking it.
+func Declared(ctx context.Context, features *ffmpeg.Features, encoder string) (func(option string) bool, error) {
+	options, err := features.EncoderOptions(ctx, encoder)
+	if err != nil {
+		return nil, err
+	}
+	return func(name string) bool { return options[name] || programOptions[name] }, nil
+}
 
 // encoderTrial is the trials of one encoder; what the device refuses is learnt
 // on the way.

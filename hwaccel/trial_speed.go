@@ -22,14 +22,11 @@ const (
 // all together get no faster or the driver refuses.
 func (b *bench) sessions(ctx context.Context, row Row, result *EncoderProfile) {
 	result.Sessions = 1
-	options, err := b.features.EncoderOptions(ctx, row.Encoder)
+	declared, err := Declared(ctx, b.features, row.Encoder)
 	if err != nil {
 		return
 	}
-	try := &encoderTrial{
-		bench: b, row: row, without: result.Without,
-		declared: func(name string) bool { return options[name] || programOptions[name] },
-	}
+	try := &encoderTrial{bench: b, row: row, without: result.Without, declared: declared}
 	frames, best := int64(speedFrames), 0.0
 	for n := 1; n <= mostSessions && !b.late() && ctx.Err() == nil; n *= 2 {
 		done, total, refused := try.together(ctx, n, frames)

@@ -40,14 +40,18 @@ func (s Spec) Wants(kind OutputKind) bool {
 // Source is what inspecting the source found.
 type Source struct {
 	// Identity changes when the bytes do (ETag, modification time, size).
-	Identity   string        `json:"identity"`
-	SizeBytes  int64         `json:"size_bytes"`
-	Container  string        `json:"container"` // ffmpeg's demuxer name
-	VideoCodec string        `json:"video_codec"`
-	Width      int           `json:"width"` // pixels as displayed: after rotation and aspect
-	Height     int           `json:"height"`
-	Rate       Rational      `json:"rate"` // average frames per second
-	Duration   time.Duration `json:"duration"`
+	Identity   string `json:"identity"`
+	SizeBytes  int64  `json:"size_bytes"`
+	Container  string `json:"container"` // ffmpeg's demuxer name
+	VideoCodec string `json:"video_codec"`
+	// PixelFormat is ffmpeg's name of how its pictures lie in memory ("yuv420p").
+	PixelFormat string `json:"pixel_format,omitempty"`
+	Width       int    `json:"width"` // pixels as displayed: after rotation and aspect
+	Height      int    `json:"height"`
+	// Rotated is set where the pictures lie on their side in the file.
+	Rotated  bool          `json:"rotated,omitempty"`
+	Rate     Rational      `json:"rate"` // average frames per second
+	Duration time.Duration `json:"duration"`
 	// Stream is the ffmpeg index of the video stream that is encoded.
 	Stream int `json:"stream"`
 	// Start is the time of the container's first packet: ffmpeg's seeks count from it.

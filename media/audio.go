@@ -3,10 +3,10 @@ package media
 import (
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/media/cmaf"
 	"millrace/media/ffmpeg"
@@ -20,61 +20,40 @@ const audioFragment = 2_000_000
 // Audio encodes every audio track, once for the whole job, so that there is no
 // encoder priming at the joints of chunks.
 func (t *Toolbox) Audio(ctx context.Context, in Input, output *storage.Output, plan job.Plan, progress func(frames int64, framesPerSecond float64)) (job.Result, error) {
-	sending := newUploads(ctx, output)
-	var (
-		handlers []func(io.Reader) error
-		tracks   = make([]*trackUpload, len(plan.Audio))
-		infos    = make([]cmaf.TrackInfo, len(plan.Audio))
-	)
-	for i, track := range plan.Audio {
-		tracks[i] = &trackUpload{uploads: sending, dir: audioDir(track)}
-		cutter := cmaf.NewAudioCutter(cmaf.AudioConfig{
-			Timeline: plan.Timeline, Track: track, PrimingSamples: cmaf.AACPriming, Emit: tracks[i].emit,
-		})
-		handlers = append(handlers, func(r io.Reader) (err error) {
-			if infos[i], err = cutter.Cut(sending.ctx, r); err != nil {
-				return fmt.Errorf("cut audio track %s: %w", track.Name, err)
-			}
-			return nil
+	var outputs []trackOutput
+	for _, track := range plan.Audio {
+		outputs = append(outputs, trackOutput{
+			name: track.Name, dir: audioDir(track), what: "audio track " + track.Name, contentType: typeAudio, writeInit: true,
+			cutter: func(to emit) cut {
+				return cmaf.NewAudioCutter(cmaf.AudioConfig{
+					Timeline: plan.Timeline, Track: track, PrimingSamples: cmaf.AACPriming, Emit: to,
+				}).Cut
+			},
 		})
 	}
-	command := ffmpeg.Command{
-		Args: audioArgs(in.URL, plan), Outputs: handlers,
-		Dir: t.Scratch, Nice: t.Nice, Sandbox: t.FFmpeg.Sandbox.ForInput(in.URL), Logger: t.Logger,
-		FirstFrameTimeout: t.FirstFrameTimeout, StallTimeout: t.StallTimeout,
-	}
+	command := ffmpeg.Command{Args: audioArgs(in.URL, plan)}
 	if progress != nil {
 		command.Progress = func(p ffmpeg.Progress) {
 			progress(int64(p.OutTime.Seconds()*plan.Timeline.Rate.Float()), 0)
 		}
 	}
-	report, err := t.FFmpeg.Run(sending.ctx, command)
-	if sent := sending.wait(); sent != nil && ctx.Err() == nil {
-		err = sent
-	}
+	tracks, err := t.makeTracks(ctx, in, output, command, outputs, func(ffmpeg.Report) error { return nil })
 	if err != nil {
-		return job.Result{}, withLastWords(fmt.Errorf("encode the sound: %w", err), report)
+		return job.Result{}, fmt.Errorf("encode the sound: %w", err)
 	}
-	var result job.Result
-	for i, track := range plan.Audio {
-		made, err := tracks[i].finish(ctx, track.Name, infos[i], typeAudio, true)
-		if err != nil {
-			return job.Result{}, fmt.Errorf("write the init segment of audio track %s: %w", track.Name, err)
-		}
-		result.Tracks = append(result.Tracks, made)
-	}
-	return result, nil
+	return job.Result{Tracks: tracks}, nil
 }
 
 // audioArgs is ffmpeg's command line for all audio tracks.
 func audioArgs(url string, plan job.Plan) []string {
-	args := []string{"-threads", "1", "-copyts"}
+	args, input := hwaccel.ThreadArgs(1)
+	args = append(append(args, input...), "-copyts")
 	args = append(args, ffmpeg.InputArgs(url)...)
 	var graph []string
 	for i, track := range plan.Audio {
 		graph = append(graph, fmt.Sprintf("[0:a:%d]%s[%s]", track.Stream, soundFilters(plan.Timeline, track), outputName(i)))
 	}
-	args = append(args, "-filter_complex_threads", "1", "-filter_complex", strings.Join(graph, ";"))
+	args = append(args, "-filter_complex", strings.Join(graph, ";"))
 	for i, track := range plan.Audio {
 		args = append(args,
 			"-map", "["+outputName(i)+"]", "-map_metadata", "-1",

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/media/ffmpeg"
 	"millrace/media/mediatest"
@@ -167,7 +168,9 @@ type reference struct {
 func (w *workflow) makeReference() {
 	w.Helper()
 	dir := w.TempDir()
-	graph := cascade(w.plan, job.FrameRange{End: w.plan.Timeline.Frames}, w.plan.Renditions, w.encoder.Scale, w.encoder.PixelFormat)
+	graph := pipeline{
+		plan: w.plan, frames: job.FrameRange{End: w.plan.Timeline.Frames}, renditions: w.plan.Renditions, route: hwaccel.Software(w.encoder),
+	}.graph()
 	args := append([]string{"-nostdin", "-v", "error"}, decoderArgs(w.plan.Source)...)
 	args = append(args, ffmpeg.InputArgs(w.in.URL)...)
 	args = append(args, "-filter_complex", graph)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
@@ -23,8 +22,14 @@ type EncodeTask struct {
 	Chunk      job.Chunk
 	Renditions []job.Rendition // of the plan, largest first, all of one encoder
 	Encoder    hwaccel.Row
-	Threads    int // for decoding, scaling and encoding each
-	Attempt    int
+	// Device is what trials found of the device that the attempt was given, the
+	// encoder's own or one that helps an encoder in software; zero for the CPU.
+	Device hwaccel.Profile
+	// Plain uses the device's encoder alone: after a failure of the task, since
+	// all else can be done in software.
+	Plain   bool
+	Threads int // for scaling and encoding each
+	Attempt int
 	// Progress is called with the frames encoded so far; it must not block.
 	Progress func(frames int64, framesPerSecond float64)
 
@@ -39,63 +44,75 @@ const moveFlags = "+frag_keyframe+empty_moov+default_base_moof+negative_cts_offs
 // Encode makes one chunk of all its renditions, decoding each picture once,
 // and puts the segments into the output store while it goes on.
 func (t *Toolbox) Encode(ctx context.Context, in Input, output *storage.Output, task EncodeTask) (job.Result, error) {
-	sending := newUploads(ctx, output)
-	var (
-		handlers []func(io.Reader) error
-		tracks   = make([]*trackUpload, len(task.Renditions))
-		infos    = make([]cmaf.TrackInfo, len(task.Renditions))
-	)
-	for i, rendition := range task.Renditions {
-		tracks[i] = &trackUpload{uploads: sending, dir: rendition.Name}
-		cutter := cmaf.NewVideoCutter(cmaf.VideoConfig{
-			Timeline: task.Plan.Timeline, Chunk: task.Chunk, Codec: rendition.Codec,
-			DelayFrames: task.Plan.DelayFrames, Emit: tracks[i].emit,
-		})
-		handlers = append(handlers, func(r io.Reader) (err error) {
-			if infos[i], err = cutter.Cut(sending.ctx, r); err != nil {
-				return fmt.Errorf("cut %s: %w", rendition.Name, err)
-			}
-			return nil
+	args, pin, err := t.encodeArgs(ctx, in.URL, task)
+	if err != nil {
+		return job.Result{}, fmt.Errorf("encode chunk %d: %w", task.Chunk.Index, err)
+	}
+	var outputs []trackOutput
+	for _, rendition := range task.Renditions {
+		outputs = append(outputs, trackOutput{
+			name: rendition.Name, dir: rendition.Name, what: rendition.Name, contentType: typeVideo, writeInit: task.Chunk.Index == 0,
+			cutter: func(to emit) cut {
+				return cmaf.NewVideoCutter(cmaf.VideoConfig{
+					Timeline: task.Plan.Timeline, Chunk: task.Chunk, Codec: rendition.Codec,
+					DelayFrames: task.Plan.DelayFrames, Emit: to,
+				}).Cut
+			},
 		})
 	}
-	command := ffmpeg.Command{
-		Args: encodeArgs(in.URL, task), Outputs: handlers,
-		Dir: t.Scratch, Nice: t.Nice, Sandbox: t.FFmpeg.Sandbox.ForInput(in.URL), Logger: t.Logger,
-		FirstFrameTimeout: t.FirstFrameTimeout, StallTimeout: t.StallTimeout,
-	}
+	command := ffmpeg.Command{Args: args, Env: pin.Env, Sandbox: t.openedFor(pin, in.URL)}
 	if task.Progress != nil {
 		command.Progress = func(p ffmpeg.Progress) { task.Progress(p.Frame, p.FramesPerSecond) }
 	}
-	report, err := t.FFmpeg.Run(sending.ctx, command)
-	// An upload that failed stops the run; its own error says why.
-	if sent := sending.wait(); sent != nil && ctx.Err() == nil {
-		err = sent
-	}
+	var result job.Result
+	result.Tracks, err = t.makeTracks(ctx, in, output, command, outputs, func(report ffmpeg.Report) (err error) {
+		result.FramesPerSecond = float64(task.Chunk.Frames.Len()) / max(report.Elapsed.Seconds(), 0.001)
+		result.Warnings, err = decodeWarnings(task.Chunk, report)
+		return err
+	})
 	if err != nil {
-		return job.Result{}, withLastWords(fmt.Errorf("encode chunk %d: %w", task.Chunk.Index, err), report)
-	}
-	result := job.Result{FramesPerSecond: float64(task.Chunk.Frames.Len()) / max(report.Elapsed.Seconds(), 0.001)}
-	if result.Warnings, err = decodeWarnings(task.Chunk, report); err != nil {
-		return job.Result{}, withLastWords(err, report)
-	}
-	for i, rendition := range task.Renditions {
-		track, err := tracks[i].finish(ctx, rendition.Name, infos[i], typeVideo, task.Chunk.Index == 0)
-		if err != nil {
-			return job.Result{}, fmt.Errorf("write the init segment of %s: %w", rendition.Name, err)
-		}
-		result.Tracks = append(result.Tracks, track)
+		return job.Result{}, fmt.Errorf("encode chunk %d: %w", task.Chunk.Index, err)
 	}
 	return result, nil
 }
 
-// encodeArgs is ffmpeg's command line for a chunk.
-func encodeArgs(url string, task EncodeTask) []string {
+// openedFor is the sandbox for reading url with a device.
+func (t *Toolbox) openedFor(pin hwaccel.Pin, url string) *ffmpeg.Sandbox {
+	sandbox := t.FFmpeg.Sandbox.ForInput(url)
+	if sandbox != nil {
+		sandbox.DevicePaths = slices.Concat(sandbox.DevicePaths, pin.Paths)
+	}
+	return sandbox
+}
+
+// encodeArgs is ffmpeg's command line for a chunk, and what binds it to a device.
+func (t *Toolbox) encodeArgs(ctx context.Context, url string, task EncodeTask) ([]string, hwaccel.Pin, error) {
+	var declared func(string) bool
+	if task.Encoder.API != hwaccel.NoAPI {
+		features, err := t.FFmpeg.Features(ctx)
+		if err != nil {
+			return nil, hwaccel.Pin{}, err
+		}
+		if declared, err = hwaccel.Declared(ctx, features, task.Encoder.Encoder); err != nil {
+			return nil, hwaccel.Pin{}, err
+		}
+	}
+	args, pin := task.args(url, declared)
+	return args, pin, nil
+}
+
+// args is the command line on a build that declares some options of the encoder.
+func (task EncodeTask) args(url string, declared func(string) bool) ([]string, hwaccel.Pin) {
 	plan := task.Plan
-	args := decoderArgs(plan.Source)
-	args = append(args, seekArgs(seekTime(plan, task.Chunk.Frames.Start, task.Attempt))...)
-	args = append(args, ffmpeg.InputArgs(url)...)
-	graph := cascade(plan, task.Chunk.Frames, task.Renditions, task.Encoder.Scale, task.Encoder.PixelFormat)
-	args = append(args, "-filter_complex_threads", strconv.Itoa(max(1, task.Threads)), "-filter_complex", graph)
+	line := pipeline{
+		plan: plan, frames: task.Chunk.Frames, renditions: task.Renditions,
+		route: hwaccel.Choose(task.Encoder, picturesOf(plan), task.Device, task.Plain),
+	}
+	pin := line.route.Pin()
+	threads, _ := hwaccel.ThreadArgs(max(1, task.Threads))
+	args := slices.Concat(pin.Args, threads, line.input(),
+		seekArgs(seekTime(plan, task.Chunk.Frames.Start, task.Attempt)),
+		ffmpeg.InputArgs(url), []string{"-filter_complex", line.graph()})
 	encoder := task.Encoder.Args
 	if task.arguments != nil {
 		encoder = task.arguments
@@ -105,12 +122,13 @@ func encodeArgs(url string, task EncodeTask) []string {
 		args = append(args, encoder(hwaccel.Settings{
 			Rendition: rendition, Quality: task.Quality,
 			SegmentFrames: plan.Timeline.SegmentFrames, Threads: task.Threads,
+			OnDevice: line.route.Encodes(), Declared: declared, Without: line.route.Without,
 		})...)
 		args = append(args,
 			"-map_metadata", "-1", "-video_track_timescale", strconv.FormatInt(plan.Timeline.Rate.Num, 10),
 			"-movflags", moveFlags, "-f", "mp4", ffmpeg.PipeURL(i))
 	}
-	return args
+	return args, pin
 }
 
 // mostDecodeErrors is how many complaints of the decoder per frame are still a

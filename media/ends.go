@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/media/ffmpeg"
 )
@@ -251,7 +252,8 @@ func readFrameTimes(r io.Reader) (first, last *moment, err error) {
 // decoderArgs are the options of the input that decode it exactly, for one
 // thread, before -ss and -i.
 func decoderArgs(source job.Source) []string {
-	args := []string{"-threads", "1", "-copyts"}
+	_, input := hwaccel.ThreadArgs(1)
+	args := append(input, "-copyts")
 	if source.X264Build > 0 {
 		args = append(args, "-x264_build", strconv.Itoa(source.X264Build))
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"millrace/job"
@@ -24,20 +25,32 @@ const deinterlacer = "bwdif=mode=send_frame:parity=auto:deint=all"
 // most endFrames more: a source's own times may round to a frame less than its
 // length does.
 func grid(plan job.Plan, r job.FrameRange) string {
-	origin := plan.Timeline.Origin
-	var b strings.Builder
+	steps := []string{rateFilter(plan, r), tailFilter(plan, r), trimFilter(plan, r)}
 	if plan.Picture.Deinterlace {
-		b.WriteString(deinterlacer + ",")
+		steps = append([]string{deinterlacer}, steps...)
 	}
-	fmt.Fprintf(&b, "fps=%s", plan.Timeline.Rate)
+	steps = slices.DeleteFunc(steps, func(step string) bool { return step == "" })
+	return strings.Join(steps, ",")
+}
+
+func rateFilter(plan job.Plan, r job.FrameRange) string {
+	text := "fps=" + plan.Timeline.Rate.String()
 	if r.Start == 0 {
-		fmt.Fprintf(&b, ":start_time=%.9f", seconds(plan.Timeline, origin))
+		text += fmt.Sprintf(":start_time=%.9f", seconds(plan.Timeline, plan.Timeline.Origin))
 	}
-	if r.End == plan.Timeline.Frames {
-		fmt.Fprintf(&b, ",tpad=stop=%d:stop_mode=clone", plan.Source.Hold+endFrames)
+	return text
+}
+
+func tailFilter(plan job.Plan, r job.FrameRange) string {
+	if r.End != plan.Timeline.Frames {
+		return ""
 	}
-	fmt.Fprintf(&b, ",trim=start_pts=%d:end_pts=%d,setpts=PTS-%d", origin+r.Start, origin+r.End, origin+r.Start)
-	return b.String()
+	return fmt.Sprintf("tpad=stop=%d:stop_mode=clone", plan.Source.Hold+endFrames)
+}
+
+func trimFilter(plan job.Plan, r job.FrameRange) string {
+	origin := plan.Timeline.Origin
+	return fmt.Sprintf("trim=start_pts=%d:end_pts=%d,setpts=PTS-%d", origin+r.Start, origin+r.End, origin+r.Start)
 }
 
 // endFrames is how many frames the end of a source may be short of its length
@@ -47,37 +60,6 @@ const endFrames = 2
 // seconds is the time of frame n of the grid, for options that take no fraction.
 func seconds(t job.Timeline, n int64) float64 {
 	return float64(n) * float64(t.Rate.Den) / float64(t.Rate.Num)
-}
-
-// cascade is the filter graph that decodes once and scales each rendition from
-// the one above it, largest first. The label of output i is outputLabel(i).
-// scaler makes the scale filter for a size.
-func cascade(plan job.Plan, r job.FrameRange, renditions []job.Rendition, scaler func(width, height int) string, pixelFormat string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "[0:%d]%s", plan.Source.Stream, grid(plan, r))
-	if plan.Picture.ToneMap {
-		b.WriteString("," + toneMap)
-	}
-	for i, rendition := range renditions {
-		if i > 0 {
-			fmt.Fprintf(&b, ";[next%d]", i)
-		} else {
-			b.WriteString(",")
-		}
-		b.WriteString(scaler(rendition.Width, rendition.Height))
-		if i == 0 {
-			b.WriteString(convert(plan.Picture) + ",format=" + pixelFormat)
-		}
-		// A size is rounded to even numbers, and scale makes up for that by
-		// pixels that aren't quite square: players would blur the picture.
-		b.WriteString(",setsar=1")
-		if i < len(renditions)-1 {
-			fmt.Fprintf(&b, ",split[%s][next%d]", outputName(i), i+1)
-		} else {
-			fmt.Fprintf(&b, "[%s]", outputName(i))
-		}
-	}
-	return b.String()
 }
 
 // convert adds to the first scale filter what brings the source's colours to

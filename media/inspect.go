@@ -157,7 +157,8 @@ func describe(in Input, probe *ffmpeg.ProbeResult, video *ffmpeg.Stream) job.Sou
 	if aspect, ok := sane(video.SampleAspect); ok && aspect > 0.1 && aspect < 10 {
 		width *= aspect
 	}
-	if turned := video.Rotation(); turned == 90 || turned == 270 {
+	turned := video.Rotation()
+	if turned == 90 || turned == 270 {
 		width, height = height, width
 	}
 	return job.Source{
@@ -165,6 +166,7 @@ func describe(in Input, probe *ffmpeg.ProbeResult, video *ffmpeg.Stream) job.Sou
 		Width: int(math.Round(width)), Height: int(math.Round(height)),
 		Rate: timelineRate(video.AverageRate, video.RealRate), Stream: video.Index,
 		Start: probe.Format.Start.Duration, Indexed: indexed(probe.Format.Name),
+		PixelFormat: video.PixelFormat, Rotated: turned != 0,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/media/ffmpeg"
 	"millrace/storage"
@@ -41,9 +42,11 @@ func (t *Toolbox) Thumbnails(ctx context.Context, in Input, output *storage.Outp
 	count := int((plan.Timeline.Frames + step - 1) / step)
 	graph := fmt.Sprintf("[0:%d]%s,framestep=%d,scale=%d:%d:flags=lanczos,format=yuvj420p,setsar=1,tile=%dx%d[%s]",
 		plan.Source.Stream, grid(plan, job.FrameRange{End: plan.Timeline.Frames}), step, width, height, sheetColumns, sheetRows, outputName(0))
-	args := append(decoderArgs(plan.Source), "-skip_frame", "nokey")
+	args, _ := hwaccel.ThreadArgs(1)
+	args = append(args, decoderArgs(plan.Source)...)
+	args = append(args, "-skip_frame", "nokey")
 	args = append(args, ffmpeg.InputArgs(in.URL)...)
-	args = append(args, "-filter_complex_threads", "1", "-filter_complex", graph, "-map", "["+outputName(0)+"]",
+	args = append(args, "-filter_complex", graph, "-map", "["+outputName(0)+"]",
 		"-c:v", "mjpeg", "-q:v", "4", "-map_metadata", "-1", "-fps_mode", "passthrough", "-f", "image2", "file:"+filepath.Join(dir, "%05d.jpg"))
 	report, err := t.FFmpeg.Run(ctx, ffmpeg.Command{
 		Args: args, Dir: dir, Nice: t.Nice, Sandbox: t.FFmpeg.Sandbox.ForInput(in.URL), Logger: t.Logger,

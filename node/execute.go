@@ -124,7 +124,7 @@ func (t *tasks) runOnSource(ctx context.Context, order Order, in media.Input, ou
 		return t.toolbox.Encode(ctx, in, output, media.EncodeTask{
 			Plan: *order.Plan, Quality: order.Spec.Quality, Chunk: *order.Task.Chunk,
 			Renditions: media.Renditions(*order.Plan, order.Task.Renditions),
-			Encoder:    encoder, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
+			Encoder:    encoder, Device: t.device(order.Device), Plain: order.Task.Failures > 0, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
 		})
 	case job.AudioTask:
 		return t.toolbox.Audio(ctx, in, output, *order.Plan, progress)
