@@ -122,6 +122,19 @@ func (c LoseAttempts) apply(t *tx) (any, error) {
 	return nil, nil
 }
 
+func (c ChangeEncoder) apply(t *tx) (any, error) {
+	record, ok := t.record(c.Job)
+	if !ok {
+		return nil, fmt.Errorf("change the encoder of %s: %w", c.Job, ErrNotFound)
+	}
+	change, err := record.ChangeEncoder(c.Change, c.At)
+	if err != nil {
+		return nil, err
+	}
+	t.change(record, change)
+	return nil, nil
+}
+
 // reported finds the job that a report is of. One that is forgotten has no
 // attempt that could hold anything.
 func (t *tx) reported(ref job.Ref) (job.Record, error) {

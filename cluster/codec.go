@@ -33,7 +33,7 @@ type applier interface {
 var decoders = decodersOf(
 	decoderOf[CreateOrganisation], decoderOf[CreateKey], decoderOf[RevokeKey],
 	decoderOf[CreateJob], decoderOf[StartAttempts], decoderOf[PlanJob], decoderOf[FinishTask],
-	decoderOf[FailTask], decoderOf[LoseAttempts], decoderOf[CancelJob], decoderOf[RetryJob],
+	decoderOf[FailTask], decoderOf[LoseAttempts], decoderOf[ChangeEncoder], decoderOf[CancelJob], decoderOf[RetryJob],
 	decoderOf[PutWebhook], decoderOf[DeleteWebhook], decoderOf[RecordDelivery], decoderOf[Redeliver],
 	decoderOf[Prune], decoderOf[SetDrain], decoderOf[ForgetNode],
 	decoderOf[expelPeer], decoderOf[readmitPeer],

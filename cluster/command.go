@@ -98,6 +98,15 @@ type (
 		At      time.Time   `json:"at"`
 	}
 
+	// ChangeEncoder binds a job's renditions to another encoder, since theirs
+	// can't be used any more (see job.Record.ChangeEncoder). Errors:
+	// ErrNotFound, job.ErrTransition when that has been done already.
+	ChangeEncoder struct {
+		Job    job.ID            `json:"job"`
+		Change job.EncoderChange `json:"change"`
+		At     time.Time         `json:"at"`
+	}
+
 	// CancelJob ends a job at its client's wish. Answers *job.Job. Errors:
 	// ErrNotFound, job.ErrEnded.
 	CancelJob struct {
@@ -212,6 +221,9 @@ func (FailTask) Name() string { return "fail_task" }
 
 // Name implements Command.
 func (LoseAttempts) Name() string { return "lose_attempts" }
+
+// Name implements Command.
+func (ChangeEncoder) Name() string { return "change_encoder" }
 
 // Name implements Command.
 func (CancelJob) Name() string { return "cancel_job" }

@@ -100,7 +100,7 @@ func (w *world) command() Command {
 	at := w.clock
 	switch draw(w, "command", []string{
 		"create", "create", "start", "start", "start", "start", "plan", "plan", "finish", "finish", "finish", "finish", "finish",
-		"fail", "lose", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune", "drain", "forget", "expel", "readmit",
+		"fail", "lose", "encoder", "cancel", "retry", "retry", "put", "delete", "deliver", "redeliver", "prune", "drain", "forget", "expel", "readmit",
 	}) {
 	case "create":
 		c := createJob(draw(w, "org", orgs), w.job())
@@ -120,6 +120,8 @@ func (w *world) command() Command {
 			Redo: []job.TaskID{"encode-00000", "inspect"}, At: at}
 	case "lose":
 		return LoseAttempts{Refs: []job.Ref{w.ref(), w.ref()}, Outcome: draw(w, "outcome", []job.Outcome{job.OutcomeLost, job.OutcomeStopped, "odd"}), At: at}
+	case "encoder":
+		return ChangeEncoder{Job: w.job(), At: at, Change: job.EncoderChange{From: draw(w, "from", []string{"", "libx264"}), To: draw(w, "to", []string{"libx264", "libx265"}), Reason: "it broke"}}
 	case "cancel":
 		return CancelJob{Org: draw(w, "org", orgs), ID: w.job(), At: at}
 	case "retry":

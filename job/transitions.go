@@ -62,13 +62,13 @@ var taskTransitions = map[TaskState]map[TaskState]string{
 	},
 	TaskRunning: {
 		TaskFinished: "its attempt reported the result",
-		TaskWaiting:  "its attempt failed, was lost or gave it back, and it is tried again",
+		TaskWaiting:  "its attempt failed, was lost, gave it back or lost its encoder, and it is tried again",
 		TaskFailed:   "its attempt failed and no further try would help",
 		TaskStopping: "the job was cancelled or failed",
 	},
 	TaskStopping: {TaskDropped: "its attempt ended or its lease ran out"},
 	TaskFinished: {
-		TaskWaiting: "what it wrote is missing or changed, or the job is planned anew",
+		TaskWaiting: "what it wrote is missing or changed, or the job is planned anew or for another encoder",
 		TaskDropped: "the cancelled job's output was removed",
 	},
 	TaskFailed:  {TaskWaiting: "the client retried the job"},

@@ -32,6 +32,18 @@ type tasks struct {
 	secrets  opener
 	lease    lease
 	log      *slog.Logger
+	// devices is what the node has now.
+	devices func() []hwaccel.Profile
+}
+
+// device is what trials found of one of the node's devices.
+func (t *tasks) device(id string) hwaccel.Profile {
+	for _, profile := range t.devices() {
+		if profile.Device.ID == id {
+			return profile
+		}
+	}
+	return hwaccel.Profile{}
 }
 
 type progressFunc = func(frames int64, framesPerSecond float64)
@@ -121,10 +133,14 @@ func (t *tasks) runOnSource(ctx context.Context, order Order, in media.Input, ou
 		if !known {
 			return job.Result{}, job.Fail(job.HardwareUnavailable, "this node knows no encoder %q", order.Encoder)
 		}
+		device := t.device(order.Device)
+		if encoder.Kind != hwaccel.CPU && !encoder.DrivenBy(device.Device) {
+			return job.Result{}, job.Fail(job.HardwareUnavailable, "this node has no device %q for %s any more", order.Device, order.Encoder)
+		}
 		return t.toolbox.Encode(ctx, in, output, media.EncodeTask{
 			Plan: *order.Plan, Quality: order.Spec.Quality, Chunk: *order.Task.Chunk,
 			Renditions: media.Renditions(*order.Plan, order.Task.Renditions),
-			Encoder:    encoder, Device: t.device(order.Device), Plain: order.Task.Failures > 0, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
+			Encoder:    encoder, Device: device, Plain: order.Task.Failures > 0, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
 		})
 	case job.AudioTask:
 		return t.toolbox.Audio(ctx, in, output, *order.Plan, progress)

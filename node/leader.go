@@ -38,6 +38,9 @@ type leader struct {
 	awake time.Time
 	// losing are the attempts that are just being declared lost.
 	losing map[job.Ref]bool
+	// encoderMissing is since when no open node offers an encoder that a job is
+	// bound to.
+	encoderMissing map[string]time.Time
 	// retryAt is when a task that failed may be tried again.
 	retryAt map[taskKey]time.Time
 	// shown is the progress that was told last: it never goes back, though
@@ -103,6 +106,7 @@ func (l *leader) begin() {
 	clear(l.workers)
 	l.rack = nil
 	l.losing = make(map[job.Ref]bool)
+	l.encoderMissing = nil
 	// Whoever holds attempts has a whole lease to report.
 	for record := range l.state.Stale().Unsettled() {
 		for _, task := range record.Tasks {

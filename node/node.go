@@ -278,7 +278,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 			FFmpeg: p.tools, Limits: media.DefaultLimits, Scratch: scratch, Nice: workNice, Logger: log,
 			FirstFrameTimeout: config.FirstFrameTimeout, StallTimeout: config.StallTimeout,
 		},
-		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log,
+		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log, devices: w.devices,
 	}}
 	tell := &teller{
 		to: p.peer, worker: w, log: log, asked: p.probes, since: writtenAt(trials.Cache), devices: inventory, measure: inventory.Measure,

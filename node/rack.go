@@ -24,6 +24,7 @@ type rack struct {
 type jobSeen struct {
 	record   job.Record
 	encoders string // that can make its codec
+	bound    string // the encoder of its renditions, once they are planned
 	tasks    map[job.TaskID]taskSeen
 }
 
@@ -116,6 +117,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	r.engine.SetJob(describeJob(record))
 	inspect := record.Task(job.TaskID(job.InspectTask))
 	inspected := inspect != nil && inspect.State == job.TaskFinished
+	r.followEncoder(seen, record)
 	for _, task := range record.Tasks {
 		had := seen.tasks[task.ID]
 		var want taskSeen
@@ -148,6 +150,23 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 		seen.tasks[task.ID] = want
 	}
 	return all
+}
+
+// followEncoder tells the engine when a job's renditions are made by another
+// encoder than before: what it was bound to first no longer holds.
+func (r *rack) followEncoder(seen *jobSeen, record job.Record) {
+	row, bound := boundTo(record)
+	if !bound || row.Encoder == seen.bound {
+		return
+	}
+	if seen.bound != "" {
+		for _, task := range record.Tasks {
+			if task.Kind == job.EncodeTask {
+				r.engine.Bind(record.Job.ID, describeTask(record, task).Work.Ladder, row.Encoder)
+			}
+		}
+	}
+	seen.bound = row.Encoder
 }
 
 // ready is record.Ready without its search for the inspect task at each of

@@ -21,6 +21,11 @@ func (l *leader) step(ctx context.Context, view cluster.View) (time.Duration, er
 		}
 		view = l.state.Stale()
 	}
+	due, err := l.fallBack(ctx, view)
+	if err != nil {
+		return next, err
+	}
+	next, view = min(next, due), l.state.Stale()
 	placed, due := l.place(view)
 	next = min(next, due)
 	if len(placed) == 0 {

@@ -1,0 +1,94 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// EncoderChange binds renditions of a job to another encoder, since theirs can't
+// be used any more. All of a rendition's chunks are made by one encoder, so
+// those that are finished are made again.
+type EncoderChange struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// CRF is the quality on To's own scale, by rendition.
+	CRF map[string]float64 `json:"crf"`
+	// DelayFrames is the delay that To's segments need; the job's stays if it is
+	// as long or longer.
+	DelayFrames int64 `json:"delay_frames"`
+	// Reason says, for people, why From can't be used.
+	Reason string `json:"reason"`
+}
+
+// ChangeEncoder replaces an encoder in the plan and queues all encodes that were
+// bound to it again, with their failures forgotten. An attempt under way loses
+// its lease. It is refused (ErrTransition) when nothing of the plan is bound to
+// the encoder any more, or the job has ended.
+func (r Record) ChangeEncoder(c EncoderChange, at time.Time) (Change, error) {
+	if r.Job.Plan == nil || r.Job.Status != Transcoding || c.From == c.To {
+		return Change{}, fmt.Errorf("change %s from %s to %s while it is %s: %w", r.Job.ID, c.From, c.To, r.Job.Status, ErrTransition)
+	}
+	plan := *r.Job.Plan
+	plan.Renditions = slices.Clone(plan.Renditions)
+	changed := make(map[string]bool)
+	for i := range plan.Renditions {
+		rendition := &plan.Renditions[i]
+		if rendition.Encoder != c.From {
+			continue
+		}
+		rendition.Encoder, rendition.CRF = c.To, c.CRF[rendition.Name]
+		changed[rendition.Name] = true
+	}
+	if len(changed) == 0 {
+		return Change{}, fmt.Errorf("change %s from %s, which makes none of its renditions: %w", r.Job.ID, c.From, ErrTransition)
+	}
+	plan.DelayFrames = max(plan.DelayFrames, c.DelayFrames)
+	plan.Warnings = append(slices.Clone(plan.Warnings), fmt.Sprintf("%s made by %s in place of %s: %s",
+		renditionList(slices.Sorted(maps.Keys(changed))), c.To, c.From, c.Reason))
+	replanned := *r.Job
+	replanned.Plan = &plan
+	change := Change{Job: &replanned}
+	for _, task := range r.Tasks {
+		if task.Kind != EncodeTask || !slices.ContainsFunc(task.Renditions, func(name string) bool { return changed[name] }) {
+			continue
+		}
+		again, err := r.anew(task, c.Reason, at)
+		if err != nil {
+			return Change{}, err
+		}
+		change.Tasks = append(change.Tasks, again)
+	}
+	return change, nil
+}
+
+// anew puts an encode back in the queue as if it had never been tried, but for
+// the numbers of its attempts, which go on.
+func (r Record) anew(task *Task, reason string, at time.Time) (*Task, error) {
+	again := task
+	var err error
+	if task.State == TaskRunning {
+		ref := Ref{Job: r.Job.ID, Task: task.ID, Attempt: task.Last().Number}
+		if again, err = r.end(ref, OutcomeStopped, Fail(HardwareUnavailable, "%s", reason), "", 0, at); err != nil {
+			return nil, err
+		}
+	}
+	if again.State != TaskWaiting {
+		if again, err = again.to(TaskWaiting); err != nil {
+			return nil, err
+		}
+	}
+	copied := *again
+	copied.Failures, copied.Result = 0, nil
+	return &copied, nil
+}
+
+func renditionList(names []string) string {
+	switch len(names) {
+	case 1:
+		return names[0] + " is"
+	default:
+		return fmt.Sprintf("%d renditions are", len(names))
+	}
+}

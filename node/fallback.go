@@ -1,0 +1,167 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"millrace/cluster"
+	"millrace/hwaccel"
+	"millrace/job"
+)
+
+const (
+	// encoderGrace is how long no node may offer a job's encoder before the job
+	// goes on with another: nodes restart, and a device that has come back is
+	// tried before it gets work.
+	encoderGrace = 30 * time.Second
+	// deviceFailures is how many attempts of a task may fail on devices before
+	// the job's renditions are made by another encoder: one less than end a job.
+	deviceFailures = job.MaxFailures - 1
+)
+
+// fallBack looks for jobs whose renditions are bound to a device's encoder that
+// can't be used any more, and binds them to the next-best encoder that a node
+// offers: all chunks, since one rendition's must fit together. It says when it
+// should look again at the latest.
+func (l *leader) fallBack(ctx context.Context, view cluster.View) (time.Duration, error) {
+	changes, next := l.encoderChanges(view)
+	for id, change := range changes {
+		l.log.Warn("the encoder is changed", "job", id, "from", change.From, "to", change.To, "err", change.Reason)
+		_, err := l.state.Propose(ctx, cluster.ChangeEncoder{Job: id, Change: change, At: l.now()})
+		if err != nil && !errors.Is(err, job.ErrTransition) && !errors.Is(err, cluster.ErrNotFound) {
+			return next, fmt.Errorf("change the encoder of %s: %w", id, err)
+		}
+	}
+	return next, nil
+}
+
+// encoderChanges decides which jobs change their encoder.
+func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, next := l.now(), idleStep
+	changes := make(map[job.ID]job.EncoderChange)
+	missing := make(map[string]time.Time)
+	for record := range view.Unsettled() {
+		row, bound := boundTo(record)
+		if !bound || row.Kind == hwaccel.CPU {
+			continue
+		}
+		reason := worn(record, row.Encoder)
+		if reason == "" && !l.offered(view, row.Encoder) {
+			since, known := l.encoderMissing[row.Encoder]
+			if !known {
+				since = now
+			}
+			missing[row.Encoder] = since
+			if wait := since.Add(encoderGrace).Sub(now); wait > 0 {
+				next = min(next, wait)
+				continue
+			}
+			reason = fmt.Sprintf("no node has a device with a working %s any more%s", row.Encoder, l.whyNot(row.Encoder))
+		}
+		if reason == "" {
+			continue
+		}
+		if to, found := l.nextBest(view, row); found {
+			changes[record.Job.ID] = changeTo(record, row, to, reason)
+		}
+	}
+	l.encoderMissing = missing
+	return changes, next
+}
+
+// boundTo is the encoder of a job's renditions.
+func boundTo(record job.Record) (hwaccel.Row, bool) {
+	plan := record.Job.Plan
+	if record.Job.Status != job.Transcoding || plan == nil || len(plan.Renditions) == 0 {
+		return hwaccel.Row{}, false
+	}
+	return hwaccel.Encoder(plan.Renditions[0].Encoder)
+}
+
+// worn says why a job should give up a device's encoder by what has become of
+// its attempts; empty if it shouldn't.
+func worn(record job.Record, encoder string) string {
+	for _, task := range record.Tasks {
+		if task.Kind != job.EncodeTask || task.State != job.TaskWaiting || task.Failures == 0 {
+			continue
+		}
+		last := task.Last()
+		if last == nil || last.Encoder != encoder || last.Failure == nil {
+			continue
+		}
+		switch remedy := hwaccel.RemedyFor(last.Failure.Code); {
+		case remedy == hwaccel.NextEncoder:
+			return last.Failure.Message
+		case remedy == hwaccel.InputsFault || remedy == hwaccel.NotOurs:
+		case task.Failures >= deviceFailures:
+			return fmt.Sprintf("%s failed %d times, the last time: %s", task.ID, task.Failures, last.Failure.Message)
+		}
+	}
+	return ""
+}
+
+// offered says whether an open node has a device on which the encoder works.
+func (l *leader) offered(view cluster.View, encoder string) bool {
+	now := l.now()
+	for _, worker := range l.workers {
+		if worker.closed(view, now) != "" {
+			continue
+		}
+		for _, profile := range worker.report.Profiles {
+			if profile.Works(encoder) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// whyNot is what the nodes say of an encoder that works nowhere, for people.
+func (l *leader) whyNot(encoder string) string {
+	for _, worker := range l.workers {
+		for _, profile := range worker.report.Profiles {
+			if tried, listed := profile.Encoder(encoder); listed && !tried.Works {
+				return fmt.Sprintf(" (%s: %s)", profile.Device.Name, tried.Reason)
+			}
+		}
+	}
+	return ""
+}
+
+// nextBest is the encoder of the same codec that the rack does most with, of
+// those that are less preferred than row: so a job never comes back to one.
+func (l *leader) nextBest(view cluster.View, row hwaccel.Row) (hwaccel.Row, bool) {
+	var names []string
+	after := false
+	for _, other := range hwaccel.Rows() {
+		if after && other.Codec == row.Codec && l.offered(view, other.Encoder) {
+			names = append(names, other.Encoder)
+		}
+		after = after || other.Encoder == row.Encoder
+	}
+	if len(names) == 0 {
+		return hwaccel.Row{}, false
+	}
+	if l.rack != nil {
+		if best := l.rack.engine.Encoder(strings.Join(names, ",")); best != "" {
+			return hwaccel.Encoder(best)
+		}
+	}
+	return hwaccel.Encoder(names[0])
+}
+
+func changeTo(record job.Record, from, to hwaccel.Row, reason string) job.EncoderChange {
+	change := job.EncoderChange{
+		From: from.Encoder, To: to.Encoder, DelayFrames: to.DelayFrames, Reason: reason, CRF: make(map[string]float64),
+	}
+	for _, rendition := range record.Job.Plan.Renditions {
+		change.CRF[rendition.Name] = to.CRF[cmp.Or(record.Job.Spec.Quality, job.Standard)]
+	}
+	return change
+}
