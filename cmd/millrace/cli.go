@@ -26,6 +26,7 @@ type commands struct {
 	Cluster  clusterCommand  `cmd:"" help:"The cluster as a whole."`
 	Backup   backupCommand   `cmd:"" help:"Write the cluster's whole state into a file, while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Make the data folder of a new cluster from a backup."`
+	Probe    probeCommand    `cmd:"" help:"Try which encoders and decoders of this machine really work, and how fast; needs no peer."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

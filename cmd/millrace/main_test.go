@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"millrace/media/ffmpeg"
 )
 
 var update = flag.Bool("update", false, "write golden files and generated pages anew")
 
 func TestMain(m *testing.M) {
+	ffmpeg.MaybeRunSandbox() // probe runs ffmpeg
 	// What the developer's shell has set must not change what is tested.
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "MILLRACE_") {
@@ -59,7 +62,7 @@ func golden(t *testing.T, path, text string) {
 func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "100")
 	for name, args := range map[string][]string{
-		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"},
+		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"}, "probe.txt": {"probe", "--help"},
 		"backup.txt": {"backup", "--help"}, "restore.txt": {"restore", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
