@@ -11,7 +11,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: build test race lint bench demo generate clean help
+.PHONY: build test race lint bench demo image-check generate clean help
 
 build: ## build bin/millrace
 	@mkdir -p bin
@@ -39,6 +39,9 @@ bench: build ## time jobs against plain ffmpeg on this machine: make bench [CLIP
 demo: build ## run one job on a real clip: make demo [VIDEO=path-or-url]
 	scripts/demo.sh $(if $(VIDEO),'$(subst ','\'',$(VIDEO))')
 
+image-check: ## run the images' build steps without a container engine (root, debootstrap)
+	scripts/image-check.sh
+
 generate: ## write generated files anew
 	$(GO) generate ./...
 
@@ -46,4 +49,4 @@ clean: ## remove what was built here (the user's cache folder stays)
 	rm -rf bin demo-out .tools
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

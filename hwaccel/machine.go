@@ -92,7 +92,7 @@ func (m *Machine) defaults() {
 		m.Affinity = Affinity()
 	}
 	if m.nvidia == nil {
-		m.nvidia = newPatient(newNVIDIA(m.ours))
+		m.nvidia = newPatient(nvidiaHere(m.ours))
 	}
 }
 

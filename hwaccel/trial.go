@@ -53,6 +53,10 @@ func (t Trials) Fresh(ctx context.Context, device Device, room Room) (Profile, e
 	if err != nil {
 		return Profile{}, err
 	}
+	if profile.unfinished() {
+		t.logger().Warn("the profile is not kept: the time for trials was up before all was tried", "device", device.ID)
+		return profile, nil
+	}
 	cached, _ := readCache(t.Cache) // what can't be read is replaced
 	if err := writeCache(t.Cache, cacheKey(device, room, t.Tools.Build), profile, cached); err != nil {
 		// Then it is measured again at the next start.
@@ -163,6 +167,12 @@ func (p *Profile) decline(device Device, reason string) {
 // late says that the time for trials is up.
 func (b *bench) late() bool { return time.Now().After(b.until) }
 
+// unfinished says whether something wasn't tried for lack of time.
+func (p Profile) unfinished() bool {
+	return slices.ContainsFunc(p.Encoders, func(e EncoderProfile) bool { return e.Reason == notTried || e.TenBitReason == notTried }) ||
+		slices.ContainsFunc(p.Decoders, func(d DecoderProfile) bool { return d.Reason == notTried })
+}
+
 // notTried is the reason of what there was no time for.
 var notTried = fmt.Sprintf("it was not tried: the other trials of this device took the %s that there are for all", trialTime)
 
@@ -174,8 +184,14 @@ const (
 	trialStall      = 15 * time.Second
 )
 
-// run runs ffmpeg on the device, driven by api.
+// run runs ffmpeg on the device, driven by api. On a GPU it ends when the time
+// for trials does; a CPU that is busy with other work gets the time that it needs.
 func (b *bench) run(ctx context.Context, api API, args ...string) (ffmpeg.Report, error) {
+	if b.device.Kind != CPU {
+		limited, cancel := context.WithDeadline(ctx, b.until)
+		defer cancel()
+		ctx = limited
+	}
 	pin := b.device.Pin(api)
 	sandbox := b.trials.Sandbox
 	if sandbox == nil {
@@ -195,6 +211,9 @@ func (b *bench) run(ctx context.Context, api API, args ...string) (ffmpeg.Report
 // sentence says for people why a trial failed.
 func sentence(what string, err error) string {
 	var failure *job.Failure
+	if errors.Is(err, context.DeadlineExceeded) {
+		return notTried
+	}
 	if errors.As(err, &failure) {
 		return fmt.Sprintf("a trial %s failed: %s", what, failure.Message)
 	}

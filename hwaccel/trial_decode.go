@@ -10,7 +10,7 @@ import (
 )
 
 // clipKey names a clip for decoders.
-type clipKey struct{ codec, format string }
+type clipKey struct{ codec, format, rung string }
 
 // clip is a small file to decode, made at trial time.
 type clip struct {
@@ -36,12 +36,12 @@ func (b *bench) sawDecoded(codec job.Codec, format string) {
 	if b.decoded == nil {
 		b.decoded = make(map[clipKey]bool)
 	}
-	b.decoded[clipKey{string(codec), format}] = true
+	b.decoded[clipKey{string(codec), format, ""}] = true
 }
 
-// clip makes a clip of a codec and pixel format, once.
-func (b *bench) clip(ctx context.Context, codec, format string) clip {
-	key := clipKey{codec, format}
+// clip makes a clip of a codec, pixel format and size, once.
+func (b *bench) clip(ctx context.Context, codec, format string, r rung) clip {
+	key := clipKey{codec, format, r.name}
 	if known, made := b.clips[key]; made {
 		return known
 	}
@@ -49,13 +49,13 @@ func (b *bench) clip(ctx context.Context, codec, format string) clip {
 		b.clips = make(map[clipKey]clip)
 	}
 	maker := clipEncoders[codec]
-	c := clip{file: filepath.Join(b.dir, "clip-"+codec+"-"+format+".mkv")}
+	c := clip{file: filepath.Join(b.dir, fmt.Sprintf("clip-%s-%s-%s.mkv", codec, format, r.name))}
 	switch {
 	case !b.features.Encoders[maker.encoder]:
 		c.reason = fmt.Sprintf("it was not tried: this ffmpeg has no %s to make a clip with", maker.encoder)
 	default:
 		args := slices.Concat(
-			[]string{"-f", "lavfi", "-i", moving(tinyRung, format), "-frames:v", integer(int64(decoderFrames)), "-c:v", maker.encoder, "-pix_fmt", format},
+			[]string{"-f", "lavfi", "-i", moving(r, format), "-frames:v", integer(int64(decoderFrames)), "-c:v", maker.encoder, "-pix_fmt", format},
 			maker.args, []string{"-f", "matroska", c.file})
 		if _, err := b.run(ctx, NoAPI, args...); err != nil {
 			c.reason = "it was not tried: making a clip for it failed: " + sentence("encode", err)
@@ -101,11 +101,11 @@ func (b *bench) decoder(ctx context.Context, d Decoder, format string) DecoderPr
 		result.Reason = fmt.Sprintf("ffmpeg %s was built without the decoder %s", b.trials.Tools.Version, d.Name)
 		return result
 	}
-	if d.API == NoAPI && b.decoded[clipKey{d.Codec, format}] {
+	if d.API == NoAPI && b.decoded[clipKey{d.Codec, format, ""}] {
 		result.Works = true
 		return result
 	}
-	c := b.clip(ctx, d.Codec, format)
+	c := b.clip(ctx, d.Codec, format, tinyRung)
 	if c.reason != "" {
 		result.Reason = c.reason
 		return result
@@ -128,8 +128,32 @@ func (b *bench) decoder(ctx context.Context, d Decoder, format string) DecoderPr
 		result.Reason = fmt.Sprintf("its pictures are not what they should be: SSIM is %.3f, %.2f is the least", found.mean, least)
 	default:
 		result.Works = true
+		if d.API != NoAPI && format == eightBit {
+			result.FramesPerSecond = b.decodeSpeed(ctx, d)
+		}
 	}
 	return result
+}
+
+// decodeRepeats is how many times a clip is decoded to measure that.
+const decodeRepeats = 15
+
+// decodeSpeed measures how fast the device decodes the large rung, where the
+// pictures stay on it; nil if there was no time for it.
+func (b *bench) decodeSpeed(ctx context.Context, d Decoder) map[string]float64 {
+	if b.late() {
+		return nil
+	}
+	c := b.clip(ctx, d.Codec, eightBit, largeRung)
+	if c.reason != "" {
+		return nil
+	}
+	args := append(d.Args(b.device.Pin(d.API), 0), "-stream_loop", integer(int64(decodeRepeats-1)), "-i", c.file, "-fps_mode", "passthrough", "-f", "null", "-")
+	report, err := b.run(ctx, d.API, args...)
+	if err != nil || report.Frames == 0 {
+		return nil
+	}
+	return map[string]float64{largeRung.name: speed(report.Frames, report)}
 }
 
 // filters tries the filters that work on the device's pictures.

@@ -32,6 +32,11 @@ func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
 				d.Sessions = encoder.Sessions
 			}
 		}
+		for _, decoder := range profile.Decoders {
+			if decoder.Works && decoder.API != hwaccel.NoAPI && len(decoder.FramesPerSecond) > 0 {
+				d.Decoders = append(d.Decoders, Speed{Codec: decoder.Codec, FramesPerSecond: byPixels(decoder.FramesPerSecond, 1)})
+			}
+		}
 		devices = append(devices, d)
 	}
 	return shared, devices

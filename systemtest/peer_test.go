@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -30,6 +31,7 @@ type peer struct {
 	flags                  []string
 	env                    []string
 	logFile                string
+	binary                 string // empty: the program under test as it is delivered
 
 	mu      sync.Mutex
 	command *exec.Cmd     // nil while it isn't running
@@ -90,7 +92,8 @@ func (p *peer) launch() {
 		"serve", "--data", p.data, "--http", p.http, "--gossip", p.gossip, "--raft", p.raft,
 		"--source-root", p.sources, "--output-root", p.outputs, "--log-level", "debug",
 	}, p.flags...)
-	command := exec.Command(rig.Binary(), args...)
+	binary := cmp.Or(p.binary, rig.Binary())
+	command := exec.Command(binary, args...)
 	command.Env = append(os.Environ(), p.env...)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -105,7 +108,7 @@ func (p *peer) launch() {
 		}
 	}()
 	if err := <-started; err != nil {
-		p.t.Fatalf("start %s: %v", rig.Binary(), err)
+		p.t.Fatalf("start %s: %v", binary, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
