@@ -14,8 +14,7 @@ const maxResent = 64 << 10
 // clientBody is a client's request body, which may be sent more than once.
 type clientBody struct {
 	io.ReadCloser
-	ended func()      // called when the client has sent all of it
-	over  atomic.Bool // the request was answered: a transport may try to read on
+	over atomic.Bool // the request was answered: a transport may try to read on
 
 	mu   sync.Mutex
 	kept []byte // what was read so far
@@ -75,9 +74,7 @@ func (t *bodyTry) Read(data []byte) (int, error) {
 		b.kept = append(b.kept, data[:n]...)
 		t.at += n
 	}
-	if b.err = err; err != nil {
-		b.ended()
-	}
+	b.err = err
 	return n, err
 }
 

@@ -19,8 +19,6 @@ const (
 	// forwardDial bounds how long a voter that doesn't answer the phone holds a
 	// request up before the next one is asked.
 	forwardDial = 2 * time.Second
-	// forwardBody bounds how long a client may take for a request's body.
-	forwardBody = time.Minute
 	// forwardGrace is how long an answer of a leader that is none any more is
 	// waited for where it isn't known whether it did what it was asked.
 	forwardGrace = 2 * time.Second
@@ -44,7 +42,8 @@ var errLeaderLost = errors.New("it no longer leads")
 // A request is tried with another voter as long as it surely has not arrived,
 // and once more if it is a GET or HEAD without an answer. When no voter can be
 // reached the answer is 503 with Retry-After, when it isn't known what became of
-// the request 504, each as a problem (RFC 9457) of the API's codes.
+// the request 504, each as a problem (RFC 9457) of the API's codes. How slow a
+// client may be is for the server in front to say.
 func (p *Peer) ForwardHTTP() http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -71,9 +70,7 @@ func (p *Peer) ForwardHTTP() http.Handler {
 			return
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			limits := http.NewResponseController(w)
-			_ = limits.SetReadDeadline(time.Now().Add(forwardBody)) // a writer that knows none isn't a connection
-			body := &clientBody{ReadCloser: r.Body, ended: func() { _ = limits.SetReadDeadline(time.Time{}) }}
+			body := &clientBody{ReadCloser: r.Body}
 			defer body.over.Store(true)
 			r.Body = body
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -39,7 +40,7 @@ type mux struct {
 	work             sync.WaitGroup
 
 	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open map[*trackedConn]struct{}
 }
 
 func listenMux(ctx context.Context, address string, b *bundle, cluster func() string, refused func(net.Addr, error)) (*mux, error) {
@@ -49,10 +50,13 @@ func listenMux(ctx context.Context, address string, b *bundle, cluster func() st
 	}
 	m := &mux{
 		listener: listener, bundle: b, cluster: cluster, refused: refused,
-		raft: make(chan net.Conn), calls: make(chan net.Conn), api: make(chan net.Conn), open: make(map[net.Conn]struct{}),
+		raft: make(chan net.Conn), calls: make(chan net.Conn), api: make(chan net.Conn), open: make(map[*trackedConn]struct{}),
 	}
 	m.stop, m.close = context.WithCancel(context.WithoutCancel(ctx))
 	m.work.Go(m.accept)
+	if b != nil {
+		m.work.Go(m.guard)
+	}
 	return m, nil
 }
 
@@ -91,17 +95,18 @@ func (m *mux) accept() {
 }
 
 // sort finds out what a connection is for and hands it over.
-func (m *mux) sort(raw net.Conn) error {
+func (m *mux) sort(raw *trackedConn) error {
 	if err := raw.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return err
 	}
-	conn := raw
+	conn := net.Conn(raw)
 	if m.bundle != nil {
 		secured := tls.Server(raw, m.bundle.serverConfig())
 		if err := secured.HandshakeContext(m.stop); err != nil {
 			return fmt.Errorf("TLS handshake: %w", err)
 		}
 		conn = secured
+		raw.secured.Store(secured)
 	}
 	hello := make([]byte, 1+clusterIDSize)
 	if _, err := io.ReadFull(conn, hello[:1]); err != nil {
@@ -143,16 +148,23 @@ func (m *mux) dial(ctx context.Context, address string, kind byte) (net.Conn, er
 		}
 		hello = append(hello, cluster...)
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
+	conn := raw
 	if m.bundle != nil {
-		secured := tls.Client(conn, m.bundle.clientConfig())
+		tracked := &trackedConn{Conn: raw, mux: m, dialled: true}
+		if !m.track(tracked) {
+			return nil, errors.Join(net.ErrClosed, raw.Close())
+		}
+		conn = tracked
+		secured := tls.Client(tracked, m.bundle.clientConfig())
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, err), conn.Close())
+			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, err), tracked.Close())
 		}
 		conn = secured
+		tracked.secured.Store(secured)
 	}
 	deadline, _ := ctx.Deadline() // zero: none
 	if err := conn.SetWriteDeadline(deadline); err != nil {
@@ -167,13 +179,14 @@ func (m *mux) dial(ctx context.Context, address string, kind byte) (net.Conn, er
 	return conn, nil
 }
 
-// Close ends the port with every connection that came in by it.
+// Close ends the port with every connection that came in by it, and with a
+// bundle those that went out, too.
 func (m *mux) Close() error {
 	m.close()
 	err := m.listener.Close()
 	m.mu.Lock()
 	for conn := range m.open {
-		_ = conn.Close() // raft and HTTP find out
+		_ = conn.Conn.Close() // raft and HTTP find out
 	}
 	m.open = nil
 	m.mu.Unlock()
@@ -181,10 +194,12 @@ func (m *mux) Close() error {
 	return err
 }
 
-// trackedConn is a connection that the mux ends with itself.
+// trackedConn is a connection that the mux ends with itself, or sooner.
 type trackedConn struct {
 	net.Conn
-	mux *mux
+	mux     *mux
+	dialled bool
+	secured atomic.Pointer[tls.Conn] // set once the other side has shown its certificate
 }
 
 // track remembers a connection; false when the mux has ended.
@@ -194,13 +209,14 @@ func (m *mux) track(conn *trackedConn) bool {
 	if m.open == nil {
 		return false
 	}
-	m.open[conn.Conn] = struct{}{}
+	m.open[conn] = struct{}{}
 	return true
 }
 
+// Close implements net.Conn.
 func (c *trackedConn) Close() error {
 	c.mux.mu.Lock()
-	delete(c.mux.open, c.Conn)
+	delete(c.mux.open, c)
 	c.mux.mu.Unlock()
 	return c.Conn.Close()
 }
