@@ -61,10 +61,10 @@ type Config struct {
 	Fatal func(error)
 
 	// HeartbeatTimeout is how long a follower hears nothing before it asks for
-	// votes, and how long a lone peer takes to lead: 1 s. Shorter finds a dead
+	// votes, and how long a lone peer takes to lead: 750 ms. Shorter finds a dead
 	// leader sooner and takes a slow one for dead more often.
 	HeartbeatTimeout time.Duration
-	// ElectionTimeout is how long a candidate waits for votes, 1 s; at least
+	// ElectionTimeout is how long a candidate waits for votes, 750 ms; at least
 	// HeartbeatTimeout.
 	ElectionTimeout time.Duration
 	// LeaderLease is how long a leader leads without hearing from a majority,
@@ -84,6 +84,10 @@ type Config struct {
 	// catches up without one: 4 × SnapshotThreshold.
 	TrailingLogs uint64
 }
+
+// electAfter is the usual time without a leader before an election: see
+// DESIGN.md, "Elections after 750 ms".
+const electAfter = 750 * time.Millisecond
 
 // withDefaults fills in what was left zero and checks the rest.
 func (c Config) withDefaults() (Config, error) {
@@ -109,8 +113,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	setDefault(&c.HeartbeatTimeout, time.Second)
-	setDefault(&c.ElectionTimeout, max(time.Second, c.HeartbeatTimeout))
+	setDefault(&c.HeartbeatTimeout, electAfter)
+	setDefault(&c.ElectionTimeout, max(electAfter, c.HeartbeatTimeout))
 	setDefault(&c.LeaderLease, min(500*time.Millisecond, c.HeartbeatTimeout))
 	setDefault(&c.CommitDelay, 10*time.Millisecond)
 	setDefault(&c.MaxVoters, 5)

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {
 		os.Exit(child(folder))
 	}
+	if settings := os.Getenv(writerVariable); settings != "" {
+		os.Exit(writerMain(settings))
+	}
 	if name := os.Getenv(historyVariable); name != "" {
 		os.Exit(history(name))
 	}
