@@ -128,6 +128,20 @@ func (w *writer) kill(says <-chan written, heard func(written)) {
 	}
 }
 
+// next is what one of the processes says next.
+func next(t *testing.T, says <-chan written) written {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	select {
+	case line := <-says:
+		return line
+	case <-ctx.Done():
+		t.Fatal("no peer accepts writes")
+		return written{}
+	}
+}
+
 // freeAddress is one that a peer can come back to.
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -178,7 +192,7 @@ func TestAKilledLeadersWritesAreKeptAndAppliedOnceAndTheNextComeSoon(t *testing.
 		var leader *writer
 		all := make(map[*writer]bool)
 		for leader == nil || len(all) < 3 {
-			line := <-says
+			line := next(t, says)
 			heard(line)
 			all[line.from] = true
 			if line.Leads {
@@ -188,7 +202,7 @@ func TestAKilledLeadersWritesAreKeptAndAppliedOnceAndTheNextComeSoon(t *testing.
 		killed := time.Now()
 		_ = leader.process.Process.Kill()
 		for done := false; !done; {
-			line := <-says
+			line := next(t, says)
 			heard(line)
 			if done = line.from != leader && line.Asked.After(killed); done {
 				took = append(took, line.Acked.Sub(killed))
