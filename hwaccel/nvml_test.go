@@ -42,7 +42,7 @@ func ready(s *server.Server) *server.Server {
 		gpu.GetPowerUsageFunc = func() (uint32, nvml.Return) { return 17500, nvml.SUCCESS }
 		gpu.GetTotalEnergyConsumptionFunc = func() (uint64, nvml.Return) { return 1234567, nvml.SUCCESS }
 		gpu.GetCurrentClocksThrottleReasonsFunc = func() (uint64, nvml.Return) { return nvml.ClocksThrottleReasonGpuIdle, nvml.SUCCESS }
-		gpu.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{Gpu: 3}, nvml.SUCCESS }
+		gpu.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{Gpu: 3}, nvml.SUCCESS } //nolint:misspell // the library's own name
 		gpu.GetEncoderUtilizationFunc = func() (uint32, uint32, nvml.Return) { return 0, 1000, nvml.SUCCESS }
 		gpu.GetDecoderUtilizationFunc = func() (uint32, uint32, nvml.Return) { return 0, 1000, nvml.SUCCESS }
 		gpu.GetEncoderSessionsFunc = func() ([]nvml.EncoderSessionInfo, nvml.Return) { return nil, nvml.SUCCESS }

@@ -18,7 +18,7 @@ var gpuNames = map[[2]uint64]string{
 	{0x8086, 0x9a49}: "Iris Xe (Tiger Lake)", {0x8086, 0x46a6}: "Iris Xe (Alder Lake)",
 	{0x8086, 0x4680}: "UHD Graphics 770", {0x8086, 0xa780}: "UHD Graphics 770 (Raptor Lake)",
 	{0x8086, 0x56a0}: "Arc A770", {0x8086, 0x56a1}: "Arc A750", {0x8086, 0x56a5}: "Arc A380", {0x8086, 0x56a6}: "Arc A310",
-	{0x8086, 0x56c0}: "Data Center GPU Flex 170", {0x8086, 0x56c1}: "Data Center GPU Flex 140",
+	{0x8086, 0x56c0}: "Flex 170", {0x8086, 0x56c1}: "Flex 140",
 	{0x8086, 0xe20b}: "Arc B580", {0x8086, 0xe20c}: "Arc B570",
 	{0x1002, 0x687f}: "Radeon RX Vega", {0x1002, 0x73bf}: "Radeon RX 6800/6900", {0x1002, 0x73df}: "Radeon RX 6700",
 	{0x1002, 0x73ff}: "Radeon RX 6600", {0x1002, 0x744c}: "Radeon RX 7900", {0x1002, 0x747e}: "Radeon RX 7700/7800",

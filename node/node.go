@@ -264,7 +264,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	inventory := hwaccel.NewInventory(hwaccel.InventoryConfig{Machine: &hwaccel.Machine{}, Trials: trials, Threads: config.Slots, Logger: log})
 	err = inventory.Start(ctx)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // stopped before it had begun
+		return nil // stopped before it had begun
 	}
 	if err != nil {
 		return fmt.Errorf("measure the machine: %w", err)
