@@ -11,7 +11,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: build test race lint bench demo image-check generate clean help
+.PHONY: build test race chaos lint bench demo image-check generate clean help
 
 build: ## build bin/millrace
 	@mkdir -p bin
@@ -25,10 +25,17 @@ test: ## install what the tests need and run them
 # Most of what these leave out is time spent in ffmpeg, which has no races of
 # ours. The system tests build the peer itself with the detector.
 race: ## under the race detector: every room, and a peer that is killed, drained and cancelled
-	scripts/need.sh ffmpeg versitygw cc
+	scripts/need.sh ffmpeg versitygw network cc
 	scripts/fetch-media.sh
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /bench)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'Killed|SIGTERM|Cancelling|EventStream' ./systemtest
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'OneHistory' ./clustertest
+
+# The first also holds the product to its times, so nothing else should run.
+chaos: ## kill, freeze and cut off peers while jobs run: make chaos [DURATION=10m] [SEED=n]
+	scripts/need.sh ffmpeg versitygw network
+	$(GO) test -count=1 -timeout 30m -v -run 'Whoever' ./clustertest -bounds
+	$(GO) test -count=1 -timeout 0 -v -run 'TestChaos$$' ./clustertest -chaos.for $(or $(DURATION),10m) -chaos.seed $(or $(SEED),0)
 
 lint: ## formatting, vet, static analysis, known vulnerabilities, generated files
 	scripts/lint.sh

@@ -51,6 +51,9 @@ func Failover(ctx context.Context, config FailoverConfig) (report FailoverReport
 		fmt.Fprintf(config.Log, "run %d: %.2f s\n", run+1, took.Seconds())
 		report.Seconds = append(report.Seconds, took.Seconds())
 	}
+	if _, err := t.leader(ctx); err != nil { // so that all can be stopped well
+		return report, err
+	}
 	report.Median, report.Longest = percentile(report.Seconds, 50), percentile(report.Seconds, 100)
 	return report, nil
 }

@@ -42,6 +42,7 @@ func TestChaos(t *testing.T) {
 	c.form()
 	c.subscribe()
 	c.completes(c.submit(c.request("first", 4, "240p")), c.output("first"), 4, "240p")
+	c.request("", 10, "240p") // the other clip is made before the clients want it
 	before := make(map[*peer]int)
 	for _, p := range c.peers {
 		before[p] = p.goroutines()

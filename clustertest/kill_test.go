@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"flag"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,11 @@ import (
 	"millrace/storage/storagetest"
 	"millrace/systemtest/rig"
 )
+
+var bounds = flag.Bool("bounds", false, "hold the product to its times; for a machine that does nothing else")
+
+// elsewhereWithin is how soon after a node's SIGKILL its attempts run elsewhere.
+const elsewhereWithin = 5 * time.Second
 
 // moment is a step of a job's life that a test can stop at.
 type moment struct {
@@ -114,7 +120,11 @@ func (c *team) survived(completed job.View, victim *peer, killed time.Time) {
 			}
 			later := k.Attempts[i+1:]
 			if next := slices.IndexFunc(later, func(a job.Attempt) bool { return a.Node != victim.id() }); next >= 0 {
-				c.t.Logf("%s went on elsewhere %.1f s after the kill", k.ID, later[next].Started.Sub(killed).Seconds())
+				took := later[next].Started.Sub(killed)
+				c.t.Logf("%s went on elsewhere %.1f s after the kill", k.ID, took.Seconds())
+				if *bounds && took > elsewhereWithin {
+					c.t.Errorf("%s went on elsewhere after %s, want within %s", k.ID, took, elsewhereWithin)
+				}
 			}
 		}
 	}
