@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"millrace/api/client"
-	"millrace/cluster"
 	"millrace/job"
 	"millrace/systemtest/rig"
 )
@@ -143,9 +142,7 @@ func TestPeersWithABundleKeepOutWhoHasNoneOrAnother(t *testing.T) {
 	t.Parallel()
 	bundle := func(name string) []string {
 		folder := filepath.Join(t.TempDir(), name)
-		if err := cluster.InitBundle(folder); err != nil {
-			t.Fatal(err)
-		}
+		rig.RunTool(t, rig.Binary(), "cluster", "init", folder)
 		return []string{"--bundle", folder}
 	}
 	c := newTeam(t, 3, bundle("ours")...)
