@@ -100,11 +100,15 @@ func TestAClusterGrowsToFiveVotersAndWorkersWithoutTheLog(t *testing.T) {
 		if plain, err := p.Keyring().Open(sealed, "here"); err != nil || string(plain) != "secret" {
 			t.Errorf("worker %s opens %q, %v", id, plain, err)
 		}
-		status := p.Status()
-		if status.State != "worker" || status.Leader != leader.ID() || status.LeaderAddr != leader.RaftAddr() ||
-			status.LeaderHTTPAddr == "" || status.Term != leader.Status().Term || len(status.Voters) != 5 || len(status.Members) != 7 {
-			t.Errorf("worker %s: %+v", id, status)
-		}
+		// Who votes it hears with the next answer about the leader.
+		eventually(t, "what worker "+id+" knows", func() string {
+			status := p.Status()
+			if status.State != "worker" || status.Leader != leader.ID() || status.LeaderAddr != leader.RaftAddr() ||
+				status.LeaderHTTPAddr == "" || status.Term != leader.Status().Term || len(status.Voters) != 5 || len(status.Members) != 7 {
+				return fmt.Sprintf("%+v", status)
+			}
+			return ""
+		})
 	}
 }
 
