@@ -25,8 +25,9 @@ type Trials struct {
 	Logger  *slog.Logger // nil is silent
 }
 
-// trialTime is how long the trials of one device may take together. What it
-// doesn't suffice for is said not to work for that reason.
+// trialTime is how long the trials of one GPU may take together. What it
+// doesn't suffice for is said not to work for that reason. Those of a CPU take
+// five seconds of two cores.
 const trialTime = 60 * time.Second
 
 // Profile measures a device, or reads what was measured before of the same
@@ -164,13 +165,14 @@ func (p *Profile) decline(device Device, reason string) {
 	}
 }
 
-// late says that the time for trials is up.
-func (b *bench) late() bool { return time.Now().After(b.until) }
+// late says that the time for trials is up. A CPU that is busy with other work
+// gets the time that it needs: without it there would be no encoder at all.
+func (b *bench) late() bool { return b.device.Kind != CPU && time.Now().After(b.until) }
 
-// unfinished says whether something wasn't tried for lack of time.
+// unfinished says whether an encoder wasn't tried for lack of time. (Decoders
+// come later; without one, software decodes.)
 func (p Profile) unfinished() bool {
-	return slices.ContainsFunc(p.Encoders, func(e EncoderProfile) bool { return e.Reason == notTried || e.TenBitReason == notTried }) ||
-		slices.ContainsFunc(p.Decoders, func(d DecoderProfile) bool { return d.Reason == notTried })
+	return slices.ContainsFunc(p.Encoders, func(e EncoderProfile) bool { return e.Reason == notTried || e.TenBitReason == notTried })
 }
 
 // notTried is the reason of what there was no time for.
@@ -185,7 +187,7 @@ const (
 )
 
 // run runs ffmpeg on the device, driven by api. On a GPU it ends when the time
-// for trials does; a CPU that is busy with other work gets the time that it needs.
+// for trials does.
 func (b *bench) run(ctx context.Context, api API, args ...string) (ffmpeg.Report, error) {
 	if b.device.Kind != CPU {
 		limited, cancel := context.WithDeadline(ctx, b.until)

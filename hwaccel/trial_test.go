@@ -137,3 +137,45 @@ func TestCancelledTrialSaysNothingOfTheDevice(t *testing.T) {
 		t.Errorf("kept %v", kept)
 	}
 }
+
+func TestTrialsOfAGPUEndWhenTheirTimeIsUp(t *testing.T) {
+	gpu := Device{ID: "GPU-1", Kind: NVIDIA, Vendor: VendorNVIDIA, Name: "GPU", UUID: "GPU-1"}
+	b := newBench(t, wrapped(t, `exec sleep 1000`), gpu)
+	b.until = time.Now().Add(time.Second)
+	b.tryAll(t.Context())
+	for _, e := range b.profile.Encoders {
+		if e.Works || e.Reason != notTried && !strings.Contains(e.Reason, "was built without") {
+			t.Errorf("%+v", e)
+		}
+	}
+	if len(b.profile.Encoders) != 3 || !b.profile.unfinished() {
+		t.Errorf("%d encoders, kept %v", len(b.profile.Encoders), !b.profile.unfinished())
+	}
+}
+
+func TestRefusedFeatureIsLeftOutAndNoted(t *testing.T) {
+	// A card before Turing, played by software: NVENC's words, then its pictures.
+	pascal := wrapped(t, `case "$*" in *b_ref_mode\ middle*) echo '[h264_nvenc @ 0x1] [error] B frames as references are not supported' >&2; exit 1 ;; esac
+args=; skip=0
+for a; do
+	[ $skip = 1 ] && { skip=0; continue; }
+	case "$a" in
+	-init_hw_device|-filter_hw_device|-tune|-rc|-b:v|-no-scenecut|-forced-idr|-strict_gop|-b_ref_mode|-spatial-aq|-temporal-aq|-rc-lookahead) skip=1; continue ;;
+	h264_nvenc) a="libx264' '-sc_threshold' '0' '-pix_fmt' 'yuv420p" ;;
+	-cq) a=-crf ;;
+	p4) a=veryfast ;;
+	hwupload) a=null ;;
+	esac
+	args="$args '$a'"
+done
+eval exec $REAL $args`)
+	gpu := Device{ID: "GPU-1", Kind: NVIDIA, Vendor: VendorNVIDIA, Name: "GPU", UUID: "GPU-1"}
+	row, _ := Encoder("h264_nvenc")
+	e := newBench(t, pascal, gpu).encoder(t.Context(), row)
+	if !e.Works || len(e.Without) != 1 || e.Without[0] != "B-frames as references" || e.Signature == "" || e.SSIM < leastSSIM {
+		t.Errorf("got %+v", e)
+	}
+	if e.TenBit || e.TenBitReason == "" {
+		t.Errorf("10 bits: %v, %q", e.TenBit, e.TenBitReason)
+	}
+}
