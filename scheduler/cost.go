@@ -8,16 +8,19 @@ import (
 // costs learns how much longer work takes than profiles say: a profile is of
 // one clip at a few sizes, on a device that did nothing else.
 //
-// It keeps a ratio of real to profiled time for each kind of work on each class
-// of devices, and one for each device against its class; an estimate is the
-// product. A device that has done little is taken to be like its class.
+// It keeps a ratio of real to profiled time for each kind of work, one for each
+// class of devices against that, and one for each device against its class; an
+// estimate is the product. What has done little is taken to be like what it is
+// part of.
 type costs struct {
+	works   map[string]*average // by bucket
 	classes map[costKey]*average
 	devices map[costKey]*average
 	// errors are the latest estimates' relative errors, made before the
 	// attempt was learned from.
 	errors []float64
 	next   int
+	seen   int // observations
 }
 
 // costKey is a class or a device, and a bucket of work: encoder, ladder and
@@ -33,10 +36,10 @@ type average struct {
 
 const (
 	// learnFrom is how many observations an average goes back to.
-	learnFrom = 16
-	// classTrust is how many observations of a device it takes until they weigh
-	// as much as the class's.
-	classTrust = 3
+	learnFrom = 32
+	// trustAfter is how many observations it takes until they weigh as much as what
+	// was known before.
+	trustAfter = 1
 	// errorsKept is how many estimates the error measure is over.
 	errorsKept = 512
 	// wildest bounds a ratio: a clock that jumped must not spoil an average.
@@ -44,7 +47,7 @@ const (
 )
 
 func newCosts() costs {
-	return costs{classes: make(map[costKey]*average), devices: make(map[costKey]*average)}
+	return costs{works: make(map[string]*average), classes: make(map[costKey]*average), devices: make(map[costKey]*average)}
 }
 
 func (a *average) add(log float64) {
@@ -54,18 +57,21 @@ func (a *average) add(log float64) {
 
 // class is the learned ratio of a bucket on a class, 1 before anything is known.
 func (c *costs) class(class, bucket string) float64 {
-	if a := c.classes[costKey{class, bucket}]; a != nil {
-		return math.Exp(a.log)
-	}
-	return 1
+	return math.Exp(c.works[bucket].trusted() + c.classes[costKey{class, bucket}].trusted())
 }
 
 // device is the learned ratio of a device to its class, for a bucket.
 func (c *costs) device(device, bucket string) float64 {
-	if a := c.devices[costKey{device, bucket}]; a != nil {
-		return math.Exp(a.log * a.n / (a.n + classTrust))
+	return math.Exp(c.devices[costKey{device, bucket}].trusted())
+}
+
+// trusted is an average's logarithm, the less of it the less it rests on; 0 of
+// none.
+func (a *average) trusted() float64 {
+	if a == nil {
+		return 0
 	}
-	return 1
+	return a.log * a.n / (a.n + trustAfter)
 }
 
 // learn takes what an attempt really took, against what the profile said and
@@ -75,16 +81,22 @@ func (c *costs) learn(class, device, bucket string, profiled, expected, took flo
 		return
 	}
 	c.note(math.Abs(expected-took) / took)
-	ratio := min(max(took/profiled, 1.0/wildest), wildest)
+	c.seen++
+	log := math.Log(min(max(took/profiled, 1.0/wildest), wildest))
+	if c.works[bucket] == nil {
+		c.works[bucket] = &average{}
+	}
 	inClass, inDevice := costKey{class, bucket}, costKey{device, bucket}
 	if c.classes[inClass] == nil {
 		c.classes[inClass] = &average{}
 	}
-	c.classes[inClass].add(math.Log(ratio))
 	if c.devices[inDevice] == nil {
 		c.devices[inDevice] = &average{}
 	}
-	c.devices[inDevice].add(math.Log(ratio) - c.classes[inClass].log)
+	c.works[bucket].add(log)
+	log -= c.works[bucket].trusted()
+	c.classes[inClass].add(log)
+	c.devices[inDevice].add(log - c.classes[inClass].trusted())
 }
 
 func (c *costs) note(relative float64) {
@@ -109,6 +121,16 @@ func (c *costs) forget(device string) {
 	for key := range c.devices {
 		if key.of == device {
 			delete(c.devices, key)
+		}
+	}
+}
+
+// Recall takes over what another engine has learned of how long work takes.
+func (e *Engine) Recall(from *Engine) {
+	e.costs = from.costs
+	for bucket, ways := range e.byBucket {
+		for _, w := range ways {
+			w.learned = e.costs.class(w.class.key, bucket)
 		}
 	}
 }

@@ -17,9 +17,7 @@ func (e *Engine) Decide() []Assignment {
 	if e.waiting == 0 {
 		return nil
 	}
-	if e.pricedAt != e.version || math.Abs(e.demand-e.priced) > priceDrift*e.priced {
-		e.reprice()
-	}
+	e.refreshPrices()
 	var placed []Assignment
 	var runs []*run
 	for _, best := range []bool{true, false} {
@@ -29,12 +27,12 @@ func (e *Engine) Decide() []Assignment {
 				break
 			}
 			g := p.lanes.items[0].jobs.items[0]
-			d, w := e.spot(p, g, best)
+			d, w, threads, room := e.spot(p, g, best)
 			if d == nil {
-				p.full, p.fullBest = !best, true
+				p.full, p.fullBest = !best || !room, true
 				continue
 			}
-			a, r := e.start(g, d, w)
+			a, r := e.start(g, d, w, threads)
 			placed, runs = append(placed, a), append(runs, r)
 		}
 	}
@@ -79,8 +77,8 @@ func (p *pile) turnBefore(other *pile) bool {
 		}
 		return mine.org.ID < its.org.ID
 	}
-	a, b := mine.jobs.items[0].job, its.jobs.items[0].job
-	if a != b {
+	a, b := mine.jobs.items[0], its.jobs.items[0]
+	if a.before(b) || b.before(a) {
 		return a.before(b)
 	}
 	return p.key < other.key
@@ -89,22 +87,24 @@ func (p *pile) turnBefore(other *pile) bool {
 func ends(kind job.TaskKind) bool { return kind == job.PackageTask || kind == job.CleanupTask }
 
 // spot is the steps ways and fit: where the first task of a group goes. With
-// best, only where no other work is needed more.
-func (e *Engine) spot(p *pile, g *group, best bool) (*device, *way) {
-	t := &g.tasks[0]
-	quickest := math.Inf(1)
+// best, only where no other work is needed more. room says whether any way had
+// room at all.
+func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way, threads int, room bool) {
 	for _, w := range p.ways {
-		if w.class.devices > 0 {
-			quickest = min(quickest, e.expect(w, t.frames, 1))
+		if w.class.tree.largest[1].Fits(&w.need) {
+			room = true
+			break
 		}
 	}
-	light := e.horizon <= quickest
-	var device *device
-	var chosen *way
+	if !room {
+		return nil, nil, 0, false
+	}
+	t := &g.tasks[0]
+	light := e.horizon <= e.quickest(p, t.frames)
 	least := math.Inf(1)
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
-			if w.class.devices == 0 || best && !light && !w.tight {
+			if best && !light && !w.own || !w.class.tree.largest[1].Fits(&w.need) {
 				continue
 			}
 			d := e.fit(w, g, t, failedToo, !light)
@@ -114,13 +114,28 @@ func (e *Engine) spot(p *pile, g *group, best bool) (*device, *way) {
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
 			if score < least && (best && !light || e.worthIt(p, w, d, t.frames, light)) {
 				device, chosen, least = d, w, score
+				threads = 1
+				if light {
+					threads = e.width(w, d)
+				}
 			}
 		}
 		if device != nil || len(t.failedOn) == 0 {
 			break
 		}
 	}
-	return device, chosen
+	return device, chosen, threads, true
+}
+
+// quickest is the least time that a task could take.
+func (e *Engine) quickest(p *pile, frames int64) float64 {
+	quickest := math.Inf(1)
+	for _, w := range p.ways {
+		if w.class.devices > 0 {
+			quickest = min(quickest, e.expect(w, frames, 1))
+		}
+	}
+	return quickest
 }
 
 // score is what a way is chosen by, less is better: time where there is room for
@@ -161,6 +176,10 @@ func (e *Engine) worthIt(p *pile, w *way, d *device, frames int64, light bool) b
 		threads = e.width(w, d)
 	}
 	here := e.expect(w, frames, threads)
+	if !w.first && !light && p.firstOpen() {
+		// Its chunks were cut for other devices, and all of them would follow it.
+		return here < e.horizon/2
+	}
 	for _, other := range p.ways {
 		c := other.class
 		if c == w.class || c.ends.len() == 0 || c.devices == 0 {
@@ -207,13 +226,15 @@ func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device
 }
 
 // start takes a group's first task out of the queue and gives it a device.
-func (e *Engine) start(g *group, d *device, w *way) (Assignment, *run) {
+func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *run) {
 	q, p := g.job, g.lane.pile
 	t := e.pop(g)
 	ref := job.Ref{Job: q.ID, Task: t.task, Attempt: int(t.attempt)}
-	threads := max(1, int(w.need[Threads]/Thread))
 	r := e.begin(q, d, w, ref, t.frames, threads)
 	e.charge(q.org, p.charge(w, t.frames))
+	if p.work.Kind == job.EncodeTask {
+		e.notAhead(q)
+	}
 	a := Assignment{
 		Job: q.ID, Expected: time.Duration(r.expected * float64(time.Second)),
 		Assignment: job.Assignment{
@@ -228,13 +249,18 @@ func (e *Engine) start(g *group, d *device, w *way) (Assignment, *run) {
 	return a, r
 }
 
-// charge is what a task costs its organisation, whichever device it got: what
-// it would on the best.
+// firstOpen says whether there are devices for the encoder that chunks were cut for.
+func (p *pile) firstOpen() bool {
+	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.first && w.class.devices > 0 })
+}
+
+// charge is what a task costs its organisation, whichever device it got: the
+// time that it would take on one thread of a usual CPU.
 func (p *pile) charge(w *way, frames int64) float64 {
-	if p.cost > 0 {
-		return p.cost * float64(frames)
+	if p.work.Kind != job.EncodeTask {
+		return w.time(frames)
 	}
-	return w.time(frames)
+	return float64(frames) * p.reference
 }
 
 // begin takes an attempt's room.

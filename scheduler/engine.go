@@ -25,13 +25,16 @@ type Engine struct {
 
 	piles  []*pile
 	byWork map[Work]*pile
-	active []*pile
-	orgs   map[string]*org
-	jobs   map[job.ID]*queued
-	runs   map[job.Ref]*run
+	// byBucket are the ways whose speed is learned together.
+	byBucket map[string][]*way
+	active   []*pile
+	orgs     map[string]*org
+	jobs     map[job.ID]*queued
+	runs     map[job.Ref]*run
 	// waiting counts the tasks of admitted jobs; demand weighs them.
 	waiting int
 	demand  float64
+	threads int // of the CPUs of open nodes
 
 	costs costs
 	// version counts changes of the rack; priced and pricedAt say for which
@@ -40,6 +43,11 @@ type Engine struct {
 	version, pricedAt int
 	priced            float64
 	horizon           float64
+	// mixes are what was planned of each work so far (see Outlook).
+	mixes                 map[*pile]*mix
+	mixed                 []*pile // in the order in which they came
+	mixFrames, mixDivided float64
+	mixVersion            int
 }
 
 // run is an attempt under way.
@@ -77,8 +85,8 @@ func NewEngine(epoch time.Time) *Engine {
 	return &Engine{
 		epoch: epoch, nodes: make(map[string]*host),
 		classByKey: make(map[string]*class), hostsByKey: make(map[string]*hostClass),
-		byWork: make(map[Work]*pile), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
-		runs: make(map[job.Ref]*run), costs: newCosts(), pricedAt: -1,
+		byWork: make(map[Work]*pile), byBucket: make(map[string][]*way), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
+		runs: make(map[job.Ref]*run), costs: newCosts(), pricedAt: -1, mixes: make(map[*pile]*mix),
 	}
 }
 
@@ -184,6 +192,7 @@ func (e *Engine) leave(h *host) {
 	}
 	if h.node.Closed == "" {
 		h.devices[0].class.hosts.hosts--
+		e.threads -= int(h.whole[Threads] / Thread)
 	}
 	for _, d := range h.devices {
 		d.class.tree.remove(d)
@@ -196,6 +205,7 @@ func (e *Engine) leave(h *host) {
 func (e *Engine) enter(h *host) {
 	if len(h.devices) > 0 && h.node.Closed == "" {
 		h.devices[0].class.hosts.hosts++
+		e.threads += int(h.whole[Threads] / Thread)
 	}
 	for _, d := range h.devices {
 		d.class.tree.add(d)
@@ -204,6 +214,7 @@ func (e *Engine) enter(h *host) {
 		}
 	}
 	e.reopen(h)
+	e.unblock()
 }
 
 // reopen lets the piles be tried again that may find room on a host.
@@ -281,6 +292,7 @@ func (e *Engine) addWays(p *pile, c *class) {
 	for i := range list {
 		list[i].learned = e.costs.class(c.key, list[i].bucket)
 		p.ways = append(p.ways, &list[i])
+		e.byBucket[list[i].bucket] = append(e.byBucket[list[i].bucket], &list[i])
 	}
 	if len(list) > 0 {
 		c.piles = append(c.piles, p)

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -58,23 +59,24 @@ func (e *Engine) redue(q *queued) {
 	}
 }
 
-// alone is about how long a job takes on one device that has nothing else to
-// do: the best for each of its works.
+// alone is about how long a job takes with all of the rack to itself.
 func (e *Engine) alone(q *queued) float64 {
 	frames := q.Frames
 	if frames <= 0 {
 		frames = unknownFrames
 	}
-	sum := 0.0
+	longest := 0.0
 	for _, g := range q.groups {
-		if g.lane.pile.work.Kind == job.EncodeTask {
-			sum += g.lane.pile.least
+		if p := g.lane.pile; p.work.Kind == job.EncodeTask {
+			if perSecond := e.rate(p); perSecond > 0 {
+				longest = max(longest, float64(frames)/perSecond)
+			}
 		}
 	}
-	if sum == 0 {
-		sum = typicalSeconds
+	if longest == 0 {
+		longest = float64(frames) * typicalSeconds / float64(max(1, e.threads))
 	}
-	return float64(frames) * sum
+	return longest
 }
 
 // typicalSeconds is a frame of a ladder from 1080p on one thread, for a job of
@@ -83,16 +85,31 @@ const typicalSeconds = 1.0 / 11
 
 // admit lets in the jobs that are due first, as far as the quota goes.
 func (e *Engine) admit(o *org) {
-	for o.Closed == "" && o.held.len() > 0 && (o.Running <= 0 || o.admitted < o.Running) {
+	for o.held.len() > 0 && o.holds(e) == "" {
 		q := o.held.items[0]
 		o.held.remove(q)
 		e.letIn(q)
 	}
 }
 
+// holds says why an organisation's jobs that haven't started don't start.
+func (o *org) holds(e *Engine) string {
+	switch {
+	case o.Closed != "":
+		return o.Closed
+	case o.Running > 0 && o.admitted >= o.Running:
+		return fmt.Sprintf("its organisation's quota is %d jobs at once, and %d run", o.Running, o.admitted)
+	case o.ahead >= max(planAhead, e.threads/threadsPerAhead):
+		return fmt.Sprintf("%d jobs of its organisation are ahead of it", o.ahead)
+	}
+	return ""
+}
+
 func (e *Engine) letIn(q *queued) {
 	q.admitted = true
 	q.org.admitted++
+	q.ahead = true
+	q.org.ahead++
 	for _, g := range q.groups {
 		frames := int64(0)
 		for i := range g.tasks {
@@ -100,6 +117,35 @@ func (e *Engine) letIn(q *queued) {
 		}
 		e.count(g, len(g.tasks), frames)
 	}
+}
+
+// notAhead stops counting a job as one that is planned and hasn't begun.
+func (e *Engine) notAhead(q *queued) {
+	if q.ahead {
+		q.ahead = false
+		q.org.ahead--
+		e.admit(q.org)
+	}
+}
+
+// unblock stops counting the jobs that no open device can do: they mustn't hold
+// back others.
+func (e *Engine) unblock() {
+	for _, o := range e.orgs {
+		for _, l := range o.lanes {
+			if l.tasks == 0 || l.pile.work.Kind != job.EncodeTask || l.pile.canStart() {
+				continue
+			}
+			for _, g := range l.jobs.items {
+				e.notAhead(g.job)
+			}
+		}
+	}
+}
+
+// canStart says whether any open device can do a work.
+func (p *pile) canStart() bool {
+	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.class.devices > 0 })
 }
 
 // RemoveJob forgets a job that has ended, with its waiting tasks. Attempts that
@@ -114,6 +160,7 @@ func (e *Engine) RemoveJob(id job.ID) {
 	}
 	delete(e.jobs, id)
 	q.org.held.remove(q)
+	e.notAhead(q)
 	if q.admitted {
 		q.org.admitted--
 		e.admit(q.org)
@@ -134,6 +181,9 @@ func (e *Engine) Queue(t Task) {
 	e.push(q, e.pile(work), waiting{task: t.Task, frames: max(1, t.Frames), attempt: int32(t.Attempt), failedOn: t.FailedOn})
 	if len(q.groups) > groups {
 		e.redue(q)
+	}
+	if p := e.byWork[work]; work.Kind == job.EncodeTask && !p.canStart() {
+		e.notAhead(q)
 	}
 }
 
@@ -260,8 +310,8 @@ func (e *Engine) changed(h *host) {
 	}
 }
 
-// relearn is by how much a class's learned speed must differ for its ways to
-// take note.
+// relearn is by how much what was learned elsewhere must differ for a way to take
+// note.
 const relearn = 0.02
 
 func (e *Engine) learn(r *run, took float64) {
@@ -271,15 +321,11 @@ func (e *Engine) learn(r *run, took float64) {
 	}
 	r.job.ratio.add(math.Log(min(max(took*jobRatio(&r.job.ratio)/r.expected, 1.0/wildest), wildest)))
 	e.costs.learn(c.key, r.device.key(), w.bucket, r.profiled, r.expected, took)
-	learned := e.costs.class(c.key, w.bucket)
-	if math.Abs(learned-w.learned) <= relearn*w.learned {
-		return
-	}
-	for _, p := range c.piles {
-		for _, other := range p.ways {
-			if other.class == c && other.bucket == w.bucket {
-				other.learned = learned
-			}
+	// What was learned of the work counts on every class.
+	key := c.key
+	for _, other := range e.byBucket[w.bucket] {
+		if learned := e.costs.class(other.class.key, w.bucket); other.class.key == key || math.Abs(learned-other.learned) > relearn*other.learned {
+			other.learned = learned
 		}
 	}
 }

@@ -16,11 +16,11 @@ import "math"
 const (
 	// priceRounds is how many portions the work is divided into; priceSteepness
 	// how fast prices grow. Together they find the optimum to about 1 %.
+	// With many works fewer rounds do: together they have as many portions.
 	priceRounds    = 160
-	priceSteepness = 60
-	// tightness is by how much a way may cost more than the cheapest and still be
-	// one of the best.
-	tightness = 0.03
+	fewestRounds   = 40
+	priceSteps     = 4000
+	priceSteepness = 40
 	// priceDrift is by how much the waiting work changes until prices are found anew.
 	priceDrift = 0.10
 )
@@ -53,72 +53,109 @@ func (e *Engine) usage(w *way) {
 	}
 }
 
+// refreshPrices finds prices anew if much has changed.
+func (e *Engine) refreshPrices() {
+	if e.pricedAt != e.version || math.Abs(e.demand-e.priced) > priceDrift*e.priced {
+		e.reprice()
+	}
+}
+
+// demand is how much of a work there is to do.
+type demand struct {
+	pile          *pile
+	frames, tasks float64
+	// flow is how much of it each way gets, as a share; by the pile's ways.
+	flow, weight []float64
+	open         []bool
+}
+
+// busy is how much time a demand takes by a way, in seconds of its tasks.
+func (d *demand) busy(w *way) float64 { return d.frames*w.perFrame() + d.tasks*w.fixed }
+
 // reprice finds the prices for the work that waits, and when all of it will be
 // done at the earliest.
 func (e *Engine) reprice() {
 	e.priced, e.pricedAt = e.demand, e.version
-	load := make([]float64, e.resources())
-	price := make([]float64, len(load))
-	var works []*pile
+	var demands []demand
 	for _, p := range e.piles {
 		if p.tasks > 0 && len(p.ways) > 0 {
-			works = append(works, p)
+			demands = append(demands, demand{pile: p, frames: float64(p.frames), tasks: float64(p.tasks)})
 		}
 	}
-	for _, p := range works {
-		for _, w := range p.ways {
+	var price []float64
+	price, e.horizon = e.solve(demands, true)
+	sum := 0.0
+	for _, p := range price {
+		sum += p
+	}
+	for i := range demands {
+		demands[i].pile.setPrices(price, sum)
+	}
+}
+
+// solve spreads demands over the rack so that they end soonest, about, and
+// gives the prices at which each goes its cheapest way, and when they end. With
+// asCut, work goes by the encoder that its chunks were cut for.
+func (e *Engine) solve(demands []demand, asCut bool) (prices []float64, end float64) {
+	load := make([]float64, e.resources())
+	price, sum := make([]float64, len(load)), make([]float64, len(load))
+	for i := range demands {
+		demands[i].flow = make([]float64, len(demands[i].pile.ways))
+		demands[i].weight = make([]float64, len(demands[i].pile.ways))
+		for _, w := range demands[i].pile.ways {
 			e.usage(w)
 		}
+		demands[i].open = demands[i].pile.open(asCut)
 	}
-	// The first estimate of the end: all work spread evenly.
-	scale := e.spread(works, load)
-	for round := 1; round <= priceRounds; round++ {
-		e.fillPrices(price, load, scale*float64(round)/priceRounds)
-		for _, p := range works {
-			best := cheapestWay(p.ways, price)
-			if best == nil {
-				continue
-			}
-			amount := p.busy(best) / priceRounds
-			for _, s := range best.use {
-				load[s.resource] += s.amount * amount
-			}
+	end = spread(demands, load) // the first estimate
+	rounds := min(max(priceSteps/max(1, len(demands)), fewestRounds), priceRounds)
+	for round := 1; round <= rounds; round++ {
+		fillPrices(price, load, end*float64(round)/float64(rounds))
+		if round > rounds/2 { // the first ones know little
+			addNormal(sum, price)
+		}
+		for i := range demands {
+			d := &demands[i]
+			d.divide(price, 1/float64(rounds), load)
 		}
 		highest := 0.0
 		for _, x := range load {
 			highest = max(highest, x)
 		}
-		scale = highest * priceRounds / float64(round)
+		end = highest * float64(rounds) / float64(round)
 	}
-	e.horizon = scale
-	e.fillPrices(price, load, scale)
-	sum := 0.0
+	// Prices jump with every portion; what they are on average is the dual.
+	return sum, end
+}
+
+// addNormal adds prices, made to sum up to 1.
+func addNormal(sum, price []float64) {
+	total := 0.0
 	for _, p := range price {
-		sum += p
+		total += p
 	}
-	for _, p := range works {
-		p.setPrices(price, sum)
+	for i, p := range price {
+		sum[i] += p / total
 	}
 }
 
-// busy is how much time a pile's work takes by a way.
-func (p *pile) busy(w *way) float64 {
-	return float64(p.frames)*w.perFrame() + float64(p.tasks)*w.fixed
-}
-
-// spread is an upper estimate of the end.
-func (e *Engine) spread(works []*pile, load []float64) float64 {
+// spread is an upper estimate of the end: every demand by all of its ways alike.
+func spread(demands []demand, load []float64) float64 {
 	highest := 0.0
-	for _, p := range works {
+	for i := range demands {
+		d := &demands[i]
 		open := 0
-		for _, w := range p.ways {
-			if len(w.use) > 0 {
+		for i := range d.open {
+			if d.open[i] {
 				open++
 			}
 		}
-		for _, w := range p.ways {
+		for i, w := range d.pile.ways {
+			if !d.open[i] {
+				continue
+			}
 			for _, s := range w.use {
-				load[s.resource] += s.amount * p.busy(w) / float64(open)
+				load[s.resource] += s.amount * d.busy(w) / float64(open)
 			}
 		}
 	}
@@ -129,7 +166,7 @@ func (e *Engine) spread(works []*pile, load []float64) float64 {
 	return highest
 }
 
-func (e *Engine) fillPrices(price, load []float64, scale float64) {
+func fillPrices(price, load []float64, scale float64) {
 	if scale <= 0 {
 		scale = 1
 	}
@@ -151,18 +188,57 @@ func (w *way) costAt(price []float64, framesPerTask float64) float64 {
 	return sum * (w.perFrame() + w.fixed/framesPerTask)
 }
 
-func cheapestWay(ways []*way, price []float64) *way {
-	var best *way
+// open says which of a pile's ways can be used; with asCut only those of the
+// encoder that its chunks were cut for, if there are any.
+func (p *pile) open(asCut bool) []bool {
+	open, first := make([]bool, len(p.ways)), false
+	for i, w := range p.ways {
+		open[i] = len(w.use) > 0
+		first = first || open[i] && w.first
+	}
+	for i, w := range p.ways {
+		open[i] = open[i] && (!asCut || !first || w.first)
+	}
+	return open
+}
+
+// divide gives a part of a demand to its ways: nearly all of it to those that
+// cost little more than the cheapest. All of it to one would overshoot where a
+// portion is much for a small resource.
+func (d *demand) divide(price []float64, part float64, load []float64) {
 	least := 0.0
-	for _, w := range ways {
-		if len(w.use) == 0 {
-			continue
-		}
-		if cost := w.costAt(price, w.typical()); best == nil || cost < least {
-			best, least = w, cost
+	for i, w := range d.pile.ways {
+		d.weight[i] = 0
+		if d.open[i] {
+			d.weight[i] = w.costAt(price, w.typical())
+			if least == 0 || d.weight[i] < least {
+				least = d.weight[i]
+			}
 		}
 	}
-	return best
+	sum := 0.0
+	for i, cost := range d.weight {
+		if cost > 0 {
+			x := least / cost
+			x *= x
+			x *= x
+			x *= x
+			x *= x // to the power of 16
+			d.weight[i] = x
+			sum += x
+		}
+	}
+	for i, w := range d.pile.ways {
+		if d.weight[i] < 1e-3 {
+			continue
+		}
+		share := d.weight[i] / sum * part
+		amount := d.busy(w) * share
+		for _, s := range w.use {
+			load[s.resource] += s.amount * amount
+		}
+		d.flow[i] += share
+	}
 }
 
 // typical is how many frames a task has for its fixed time to count little.
@@ -175,20 +251,21 @@ func (w *way) typical() float64 {
 
 const typicalFrames = 500
 
-// setPrices notes what each way costs and which are the best.
+// setPrices notes what each way costs and which are the work's own.
 func (p *pile) setPrices(price []float64, sum float64) {
 	p.cost = 0
-	for _, w := range p.ways {
+	open := p.open(true)
+	for i, w := range p.ways {
 		w.cost = math.Inf(1)
 		if len(w.use) == 0 {
 			continue
 		}
 		w.cost = w.costAt(price, w.typical()) / sum
-		if p.cost == 0 || w.cost < p.cost {
+		if open[i] && (p.cost == 0 || w.cost < p.cost) {
 			p.cost = w.cost
 		}
 	}
-	for _, w := range p.ways {
-		w.tight = w.cost <= p.cost*(1+tightness)
+	for i, w := range p.ways {
+		w.own = open[i]
 	}
 }

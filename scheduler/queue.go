@@ -14,17 +14,24 @@ const (
 	// that is one step above it in priority. Every job ages alike, so what is due
 	// first stays first and nothing has to be sorted again.
 	priorityStep = 10 * time.Minute
-	// stretch is how much longer than alone on one device a job may take before
+	// stretch is how much longer than with the rack to itself a job may take before
 	// it is late: a clip of a minute is due sooner than a film of ten hours that
-	// came before it, but not than one that came hours before it.
-	stretch = 2
+	// came a little before it, but not than one that came long before.
+	stretch = 4
+	// planAhead is how many of an organisation's jobs are inspected before they can
+	// be encoded, at least, and threadsPerAhead how many CPU threads of the rack it
+	// takes for one more. A job is planned for the rack as it is, so it shouldn't be
+	// planned long before its turn.
+	planAhead       = 32
+	threadsPerAhead = 16
+
 	// unknownFrames stands for a timeline that hasn't been inspected yet.
 	unknownFrames = 60 * 30
 
 	// shareHalfLife is how long it takes for half of what an organisation had to
 	// be forgotten.
 	shareHalfLife = 10 * time.Minute
-	// shareCredit is how many seconds of the whole rack an organisation that
+	// shareCredit is how many seconds of all CPU threads an organisation that
 	// comes back is at most ahead of the others.
 	shareCredit = 10.0
 )
@@ -32,15 +39,17 @@ const (
 // org is an organisation with what it has had of the rack.
 type org struct {
 	Org
-	// had is the seconds of the whole rack that it was given for its weight, each
-	// worth more the later: dividing all of them by the same number as time goes
-	// on would change nothing in their order.
+	// had is the work that it was given, for its weight, in seconds of a usual CPU
+	// thread; each is worth more the later. (To let all that was had fade as time
+	// goes on would change nothing in their order.)
 	had     float64
 	lanes   []*lane
 	waiting int // tasks in lanes
 	// admitted jobs count for the quota; those held wait for it, first due first.
 	admitted int
-	held     heap[*queued]
+	// ahead counts admitted jobs of which no encode has started.
+	ahead int
+	held  heap[*queued]
 }
 
 // queued is a job with its waiting tasks.
@@ -52,7 +61,8 @@ type queued struct {
 	groups   []*group
 	active   int // attempts that run
 	admitted bool
-	place    int // among the held
+	ahead    bool // counted in the organisation's
+	place    int  // among the held
 	// bound is the encoder of each ladder of which a task has started.
 	bound map[string]string
 	// recent are nodes that have read of the source, the latest first.
@@ -66,6 +76,9 @@ type group struct {
 	job   *queued
 	lane  *lane
 	place int // in the lane's heap
+	// early is by how much it goes before the job's other tasks, in seconds: a
+	// job's sound is one task, which must not be the last to end.
+	early float64
 	// tasks are a heap, the longest first: what is left at the end is then
 	// small, and the devices finish together.
 	tasks []waiting
@@ -90,6 +103,12 @@ type pile struct {
 	frames int64
 	cost   float64 // of a frame, in seconds of the rack
 	least  float64 // seconds that a frame takes at least
+	// rated is frames a second on all of the rack, at ratedAt (see rate).
+	rated   float64
+	ratedAt int
+	// reference is the seconds that a frame takes on one thread of a usual CPU:
+	// what organisations are charged with.
+	reference float64
 	// full says that none of its ways had room when last tried: fullBest of the
 	// best ways only.
 	full, fullBest bool
@@ -107,7 +126,7 @@ type lane struct {
 }
 
 func newPile(work Work, key int) *pile {
-	return &pile{work: work, key: key, lanes: heap[*lane]{
+	return &pile{work: work, key: key, reference: reference(work), lanes: heap[*lane]{
 		less: func(a, b *lane) bool {
 			return cmp.Or(cmp.Compare(a.org.had, b.org.had), cmp.Compare(a.org.ID, b.org.ID)) < 0
 		},
@@ -117,9 +136,16 @@ func newPile(work Work, key int) *pile {
 
 func newLane(o *org, p *pile) *lane {
 	return &lane{org: o, pile: p, place: -1, jobs: heap[*group]{
-		less: func(a, b *group) bool { return a.job.before(b.job) },
+		less: (*group).before,
 		at:   func(g *group) *int { return &g.place },
 	}}
+}
+
+func (g *group) before(other *group) bool {
+	if a, b := g.job.due-g.early, other.job.due-other.early; a != b {
+		return a < b
+	}
+	return g.job.ID < other.job.ID
 }
 
 func (q *queued) before(other *queued) bool {
@@ -151,6 +177,9 @@ func (e *Engine) push(q *queued, p *pile, t waiting) {
 	}
 	if g == nil {
 		g = &group{job: q, lane: q.org.lane(p), place: -1}
+		if p.work.Kind == job.AudioTask {
+			g.early = float64(t.frames) * audioSeconds
+		}
 		q.groups = append(q.groups, g)
 	}
 	g.tasks = append(g.tasks, t)
@@ -270,7 +299,7 @@ func (e *Engine) comeBack(o *org) {
 		}
 	}
 	if !math.IsInf(least, 1) {
-		o.had = max(o.had, least-shareCredit*e.worth())
+		o.had = max(o.had, least-shareCredit*float64(max(1, e.threads))*e.worth())
 	}
 	e.moveLanes(o)
 }
@@ -299,12 +328,12 @@ func (e *Engine) deflate() {
 }
 
 // charge counts what an organisation was given.
-func (e *Engine) charge(o *org, rackSeconds float64) {
+func (e *Engine) charge(o *org, seconds float64) {
 	weight := o.Weight
 	if weight <= 0 {
 		weight = 1
 	}
-	o.had += rackSeconds / weight * e.worth()
+	o.had += seconds / weight * e.worth()
 	e.moveLanes(o)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"millrace/hwaccel"
 	"millrace/job"
@@ -44,6 +45,8 @@ const (
 	// startSeconds is what an encode task takes before its first frame: starting
 	// ffmpeg, reading the source's header, decoding from the keyframe before.
 	startSeconds = 0.4
+	// hardwareStart is the same on a GPU, which decodes what comes before faster.
+	hardwareStart = 0.25
 	// inspectSeconds, packageSeconds and thumbnailSeconds are for tasks that
 	// encode nothing.
 	inspectSeconds   = 1.0
@@ -60,15 +63,68 @@ func waysOf(work Work, c *class) []way {
 		return plainWays(work, c)
 	}
 	var list []way
+	first, _, _ := strings.Cut(work.Encoders, ",")
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
 		if !c.requires(work.Requires, encoder) {
 			continue
 		}
 		if w, can := encodeWay(work, c, encoder); can {
+			w.first = encoder == first
 			list = append(list, w)
 		}
 	}
 	return list
+}
+
+// Option is one way in which a node could do a work.
+type Option struct {
+	Device  string
+	Encoder string
+	// Need is what a task takes up, with one thread where it is Divisible.
+	Need Room
+	// SecondsPerFrame is with that need; FixedSeconds come on top for each task.
+	SecondsPerFrame, FixedSeconds float64
+	Divisible                     bool
+}
+
+// Seconds is how long a task of so many frames takes.
+func (o Option) Seconds(frames int64, threads int) float64 {
+	t := o.FixedSeconds + o.SecondsPerFrame*float64(frames)
+	if o.Divisible && threads > 1 {
+		t /= float64(threads) / wideLoss
+	}
+	return t
+}
+
+// Options lists the ways in which an idle node could do a work by what its
+// profiles say: the same that an [Engine] chooses from.
+func Options(work Work, node Node) []Option {
+	e := NewEngine(time.Time{})
+	e.SetNode(node)
+	var list []Option
+	p := e.pile(work)
+	for _, d := range e.nodes[node.ID].devices {
+		for _, w := range p.ways {
+			if w.class == d.class && d.closed() == "" {
+				list = append(list, Option{d.spec.ID, w.encoder, w.need, w.seconds / d.speed, w.fixed, w.divisible})
+			}
+		}
+	}
+	return list
+}
+
+// Room is what a node's host and one of its devices have, unlimited dimensions
+// filled in; false if it has no such device.
+func (n Node) Room(device string) (Room, bool) {
+	room := wholeHost(&n)
+	for i := range n.Devices {
+		if n.Devices[i].ID == device {
+			own := wholeDevice(&n.Devices[i])
+			room.give(&own, 0, firstOfHost)
+			return room, true
+		}
+	}
+	return room, false
 }
 
 // plainWays are of tasks that encode no pictures: the CPU does them.
@@ -76,7 +132,7 @@ func plainWays(work Work, c *class) []way {
 	if c.spec.Kind != hwaccel.CPU || !c.requires(work.Requires, "") {
 		return nil
 	}
-	w := way{class: c, learned: 1, bucket: string(work.Kind)}
+	w := way{class: c, learned: 1, bucket: string(work.Kind), first: true}
 	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {
@@ -103,7 +159,7 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 		effort = float64(work.Effort) / 100
 	}
 	w := way{class: c, encoder: encoder, learned: 1, fixed: startSeconds}
-	w.bucket = fmt.Sprintf("%s %s %s", encoder, work.Ladder, work.SourceCodec)
+	w.bucket = fmt.Sprintf("%s %s %s %d", encoder, work.Ladder, work.SourceCodec, work.Density)
 	largest, area := 0, 0
 	for _, pixels := range sizes {
 		largest = max(largest, pixels)
@@ -127,6 +183,7 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 	if sessions > c.whole[Sessions] || c.spec.Consumer && sessions > c.whole[HostSessions] {
 		return way{}, false
 	}
+	w.fixed = hardwareStart
 	decode := decodeSeconds(&c.spec, work)
 	if decode == 0 { // on the host, by a CPU of which only the threads are known
 		cpu += float64(work.SourcePixels) / fullHD * hostDecodeSeconds
@@ -247,3 +304,21 @@ func cpuDecodeSeconds(spec *Device, work Work, threads float64) float64 {
 	}
 	return float64(work.SourcePixels) / fullHD * hostDecodeSeconds
 }
+
+// reference is about how long a frame of an encode work takes on one thread of a
+// usual CPU, in seconds.
+func reference(work Work) float64 {
+	area := float64(work.SourcePixels) / decodeToEncode
+	for _, pixels := range parseLadder(work.Ladder) {
+		area += float64(pixels)
+	}
+	seconds := area / fullHD / referenceSpeed
+	if work.Effort > 0 {
+		seconds *= float64(work.Effort) / 100
+	}
+	return seconds
+}
+
+// referenceSpeed is frames of 1080p a second that x264 veryfast makes on one
+// thread: a ladder of five rungs at 11.25 a second (docs/benchmarks.md).
+const referenceSpeed = 23

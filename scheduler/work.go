@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 // ones: sizes are rounded by [Ladder] and [SourcePixels].
 type Work struct {
 	Kind job.TaskKind
-	// Encoders can make it, separated by commas; one, once a job's renditions
-	// are bound to it, so that all chunks have the same bitstream parameters.
+	// Encoders can make it, separated by commas, the one that chunks were cut for
+	// first (see Outlook). It is only one, once a job's renditions are bound to
+	// it, so that all chunks have the same bitstream parameters.
 	Encoders string
 	// Ladder is the renditions that the task makes, as Ladder writes them.
 	Ladder string
@@ -32,8 +34,20 @@ type Work struct {
 	Requires string
 	// Prefer is "energy", or empty for time.
 	Prefer string
+	// Density is how many bits the source has for its pixels, as Density rounds
+	// it: pictures that took many bits to describe take long to encode again.
+	Density int
 	// BytesPerFrame is what is read of the source for each frame.
 	BytesPerFrame int
+}
+
+// Density is the bits of each pixel and second, in powers of two; 0 if they
+// aren't known, and within bounds else.
+func Density(bitsPerSecond float64, pixels int) int {
+	if bitsPerSecond <= 0 || pixels <= 0 {
+		return 0
+	}
+	return min(max(int(math.Round(math.Log2(bitsPerSecond/float64(pixels))))+4, 1), 8)
 }
 
 // PreferEnergy is the Work.Prefer of work that goes where it draws least.
@@ -139,10 +153,13 @@ type way struct {
 	// use is the resources taken up for each frame, as shares of all that the
 	// rack has of them: seconds of the whole rack.
 	use []share
-	// cost is the price of a frame in seconds of the rack; tight ways cost no
-	// more than the work's cheapest by a little.
-	cost  float64
-	tight bool
+	// cost is the price of a frame in seconds of the rack; own ways are by the
+	// encoder that chunks were cut for, or any where no device has that.
+	cost float64
+	own  bool
+	// first says that its encoder is the work's first: the one that its chunks
+	// were cut for.
+	first bool
 }
 
 type share struct {

@@ -11,9 +11,10 @@ import (
 
 // benchCommand measures this machine.
 type benchCommand struct {
-	Node     benchNodeCommand     `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
-	Cluster  benchClusterCommand  `cmd:"" help:"Time submissions on three voters against bare raft, in turn."`
-	Failover benchFailoverCommand `cmd:"" help:"Kill the leaders of three peers, and time how long each time no writes are taken."`
+	Node      benchNodeCommand      `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
+	Cluster   benchClusterCommand   `cmd:"" help:"Time submissions on three voters against bare raft, in turn."`
+	Failover  benchFailoverCommand  `cmd:"" help:"Kill the leaders of three peers, and time how long each time no writes are taken."`
+	Scheduler benchSchedulerCommand `cmd:"" help:"Simulate placement on a rack, against a lower bound and other policies."`
 }
 
 // benchNodeCommand compares a peer of its own with plain ffmpeg.

@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"millrace/bench/simulator"
+)
+
+// SchedulerConfig is a run of the simulator.
+type SchedulerConfig struct {
+	// Rack and Workload are JSON files; empty is the mixed rack and a batch.
+	Rack, Workload string
+	Seed           uint64
+	// Policy is one of simulator.Policies; empty is all of them.
+	Policy string
+	Log    io.Writer
+}
+
+// SchedulerReport is what came out. The first figures are of Millrace's own
+// policy, or of the one that was asked for.
+type SchedulerReport struct {
+	MakespanToBound     float64 `json:"makespan_to_bound"`
+	PlacementsPerSecond float64 `json:"placements_per_second"`
+	Utilisation         float64 `json:"utilisation"`
+	JainFairness        float64 `json:"jain_fairness"`
+	// MakespanToRoundRobin is Millrace's makespan to round robin's; 0 if they
+	// weren't both run.
+	MakespanToRoundRobin float64            `json:"makespan_to_round_robin,omitempty"`
+	Devices              int                `json:"devices"`
+	Jobs                 int                `json:"jobs"`
+	Seed                 uint64             `json:"seed"`
+	BoundSeconds         float64            `json:"bound_seconds"`
+	Policies             []simulator.Result `json:"policies"`
+	// Online is the same rack with uploads in bursts at 80 % of what it can do.
+	Online *simulator.Result `json:"online,omitempty"`
+	Speed  simulator.Speed   `json:"speed"`
+}
+
+// What the speed is measured with.
+const (
+	speedDevices    = 10_000
+	speedTasks      = 1_000_000
+	speedPlacements = 200_000
+)
+
+// Scheduler simulates, and measures how fast decisions are.
+func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, error) {
+	rack, workload := simulator.MixedRack, simulator.Batch
+	if err := readJSON(config.Rack, &rack); err != nil {
+		return SchedulerReport{}, fmt.Errorf("read the rack: %w", err)
+	}
+	if err := readJSON(config.Workload, &workload); err != nil {
+		return SchedulerReport{}, fmt.Errorf("read the workload: %w", err)
+	}
+	report := SchedulerReport{Devices: rack.Devices(), Jobs: workload.Jobs, Seed: config.Seed}
+	c, err := simulator.NewCase(rack, workload, config.Seed)
+	if err != nil {
+		return report, err
+	}
+	report.BoundSeconds = c.Bound
+	policies := simulator.Policies
+	if config.Policy != "" {
+		policies = []string{config.Policy}
+	}
+	makespans := make(map[string]float64)
+	for _, name := range policies {
+		fmt.Fprintf(config.Log, "simulating %s\n", name)
+		result, err := c.Run(ctx, name)
+		if err != nil {
+			return report, err
+		}
+		makespans[name] = result.Makespan
+		report.Policies = append(report.Policies, result)
+	}
+	first := report.Policies[0]
+	report.MakespanToBound, report.Utilisation, report.JainFairness = first.MakespanToBound, first.Utilisation, first.JainFairness
+	if makespans["round-robin"] > 0 {
+		report.MakespanToRoundRobin = makespans["millrace"] / makespans["round-robin"]
+	}
+	if config.Policy == "" && config.Workload == "" {
+		fmt.Fprintln(config.Log, "simulating uploads in bursts")
+		online, err := simulator.NewCase(rack, simulator.Online, config.Seed)
+		if err != nil {
+			return report, err
+		}
+		result, err := online.Run(ctx, "millrace")
+		if err != nil {
+			return report, err
+		}
+		report.Online = &result
+	}
+	fmt.Fprintln(config.Log, "measuring the speed of decisions")
+	report.Speed = simulator.MeasureSpeed(speedDevices, speedTasks, speedPlacements)
+	report.PlacementsPerSecond = report.Speed.PerSecond
+	return report, nil
+}
+
+// readJSON reads a file into value; no file leaves it as it is.
+func readJSON(file string, value any) error {
+	if file == "" {
+		return nil
+	}
+	text, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = text.Close() }() // it was only read
+	decoder := json.NewDecoder(text)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(value); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/bench"
+	"millrace/bench/simulator"
+)
+
+// benchSchedulerCommand simulates racks that nobody has at hand.
+type benchSchedulerCommand struct {
+	Rack     string `type:"existingfile" placeholder:"FILE" help:"JSON: how many nodes of each kind, as {\"nodes\": {\"l4\": 4, \"cpu8\": 32}}; default: a mixed rack of 134 devices."`
+	Workload string `type:"existingfile" placeholder:"FILE" help:"JSON: jobs, orgs, median_seconds, sigma, longest_seconds, films, load, losses; default: a batch."`
+	Seed     uint64 `default:"1" placeholder:"N" help:"The same seed gives the same run."`
+	Policy   string `placeholder:"NAME" help:"Only this one: millrace, fifo, round-robin, least-loaded, one-resolution."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+// Run prints the figures.
+func (c *benchSchedulerCommand) Run(ctx context.Context, std streams) error {
+	if c.Policy != "" && !slices.Contains(simulator.Policies, c.Policy) {
+		return usagef("--policy is %q: use one of %s", c.Policy, strings.Join(simulator.Policies, ", "))
+	}
+	report, err := bench.Scheduler(ctx, bench.SchedulerConfig{
+		Rack: c.Rack, Workload: c.Workload, Seed: c.Seed, Policy: c.Policy, Log: std.err,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return std.writeJSON(report)
+	}
+	fmt.Fprintf(std.out, "%d jobs on %d devices; no schedule takes less than %.0f s\n", report.Jobs, report.Devices, report.BoundSeconds)
+	fmt.Fprintf(std.out, "%-15s %9s %9s %9s\n", "policy", "makespan", "to bound", "fairness")
+	for _, r := range report.Policies {
+		fmt.Fprintf(std.out, "%-15s %7.0f s %9.2f %9.3f\n", r.Policy, r.Makespan, r.MakespanToBound, r.JainFairness)
+	}
+	if report.Online != nil {
+		fmt.Fprintf(std.out, "in bursts at 80 %% load, short jobs wait at most %.2f times what they take alone (99th percentile)\n", report.Online.ShortWaitToAlone)
+	}
+	fmt.Fprintf(std.out, "%.0f placements a second of CPU time, %.0f by the clock; an event to its decision: %.0f µs (99th percentile)\n",
+		report.Speed.PerSecond, report.Speed.PerSecondWall, report.Speed.EventP99Micros)
+	return nil
+}

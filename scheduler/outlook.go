@@ -1,0 +1,215 @@
+package scheduler
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"millrace/hwaccel"
+	"millrace/job"
+)
+
+// Outlook is what a job can expect of the rack as it is: how its timeline
+// should be cut follows from it.
+type Outlook struct {
+	// Encoders are those of the work, the one that suits the job best first.
+	Encoders string
+	// Slots is how many of its chunks can run at once.
+	Slots int
+	// SecondsPerFrame is how long a chunk takes on one of them, for each frame.
+	SecondsPerFrame float64
+	// Busy says that more waits than the rack does in a little while: then the
+	// job won't have the rack to itself, and what counts is how much video is
+	// done in all.
+	Busy bool
+}
+
+// busyAfter is how much work must wait for the rack to be busy, in seconds of
+// the whole rack.
+const busyAfter = 15
+
+// Outlook looks ahead for a job's encode work of so many frames. In a busy rack
+// the encoder is the one that has had least of its part of such work; in an idle
+// one that with which the rack is fastest.
+func (e *Engine) Outlook(work Work, frames int64) Outlook {
+	e.refreshPrices()
+	outlook := Outlook{Busy: e.horizon > busyAfter}
+	first := ""
+	if m := e.mixOf(work, frames); outlook.Busy {
+		first = e.soonest(work, m, frames)
+	}
+	most := 0.0
+	for encoder := range strings.SplitSeq(work.Encoders, ",") {
+		slots, perSecond := e.slots(work, encoder)
+		if perSecond > 0 && (encoder == first || first == "" && perSecond > most) {
+			most = perSecond
+			outlook.Encoders, outlook.Slots, outlook.SecondsPerFrame = encoder, slots, float64(slots)/perSecond
+		}
+	}
+	for encoder := range strings.SplitSeq(work.Encoders, ",") {
+		if encoder != outlook.Encoders && !strings.HasPrefix(outlook.Encoders, encoder+",") {
+			outlook.Encoders += "," + encoder
+		}
+	}
+	return outlook
+}
+
+// rateAfter is after how many attempts that were learned from a rate is found anew.
+const rateAfter = 200
+
+// rate is how many frames of a pile's work the rack makes in a second with the
+// encoder that its chunks were cut for.
+func (e *Engine) rate(p *pile) float64 {
+	now := 1 + e.version + e.costs.seen/rateAfter
+	if p.ratedAt != now {
+		first, _, _ := strings.Cut(p.work.Encoders, ",")
+		_, p.rated = e.slots(p.work, first)
+		p.ratedAt = now
+	}
+	return p.rated
+}
+
+// slots is how many tasks of a work the rack holds with one encoder, and how
+// many frames a second they make.
+func (e *Engine) slots(work Work, encoder string) (slots int, perSecond float64) {
+	work.Encoders = encoder
+	for _, w := range e.pile(work).ways {
+		if w.divisible != (w.class.spec.Kind == hwaccel.CPU) || w.need[Encode] == 0 && !w.divisible {
+			continue // decoded on a GPU, encoded on threads that are counted with the CPU
+		}
+		n := w.class.devices * int(w.class.atOnce(&w.need))
+		slots += n
+		perSecond += float64(n) / w.perFrame()
+	}
+	return slots, perSecond
+}
+
+// mix is all work of a kind that was planned so far, and how it would be
+// divided best between encoders, with all other work considered.
+type mix struct {
+	frames float64
+	// cost is what a frame costs with each encoder at the prices of all planned work.
+	cost map[string]float64
+}
+
+// mixOf counts planned work and divides all of it anew if it has grown much.
+func (e *Engine) mixOf(work Work, frames int64) *mix {
+	p := e.pile(work)
+	m := e.mixes[p]
+	if m == nil {
+		m = &mix{}
+		e.mixes[p] = m
+		e.mixed = append(e.mixed, p)
+	}
+	m.frames += float64(frames)
+	e.mixFrames += float64(frames)
+	if m.cost != nil && e.mixFrames < e.mixDivided*(1+priceDrift) && e.mixVersion == e.version {
+		return m
+	}
+	e.mixDivided, e.mixVersion = e.mixFrames, e.version
+	var demands []demand
+	for _, p := range e.mixed {
+		demands = append(demands, demand{pile: p, frames: e.mixes[p].frames, tasks: e.mixes[p].frames / typicalFrames})
+	}
+	price, _ := e.solve(demands, false)
+	for i := range demands {
+		cost := make(map[string]float64)
+		for _, w := range demands[i].pile.ways {
+			if c := w.costAt(price, typicalFrames); len(w.use) > 0 && (cost[w.encoder] == 0 || c < cost[w.encoder]) {
+				cost[w.encoder] = c
+			}
+		}
+		e.mixes[demands[i].pile].cost = cost
+	}
+	return m
+}
+
+const (
+	// swing is how much later an encoder may be through, in seconds or as a part of
+	// all that waits, before it loses work that costs half with it: more than that
+	// would show at the end, when nothing comes that could even it out.
+	swingSeconds, swingPart = 20, 0.1
+	// alone is how long a job may take with all devices of an encoder, in seconds,
+	// or as a part of all that waits: a film would be the last to end on a few.
+	aloneSeconds, alonePart = 20, 0.15
+)
+
+// soonest is the encoder whose devices are through soonest with what waits for
+// them and this job, with a preference for one that the work costs less with.
+func (e *Engine) soonest(work Work, m *mix, frames int64) string {
+	ends := e.drains()
+	longest, swing := max(aloneSeconds, e.horizon*alonePart), max(swingSeconds, e.horizon*swingPart)
+	least := math.Inf(1)
+	for _, cost := range m.cost {
+		least = min(least, cost)
+	}
+	best, soonest := "", math.Inf(1)
+	for encoder := range strings.SplitSeq(work.Encoders, ",") {
+		_, perSecond := e.slots(work, encoder)
+		if perSecond == 0 || float64(frames)/perSecond > longest {
+			continue
+		}
+		end := ends[encoder] + float64(frames)/perSecond + swing*(m.cost[encoder]/least-1)
+		if end < soonest {
+			best, soonest = encoder, end
+		}
+	}
+	return best
+}
+
+// drains is in how many seconds the devices of each encoder are through with
+// what waits for them.
+func (e *Engine) drains() map[string]float64 {
+	ends := make(map[string]float64)
+	for _, p := range e.piles {
+		if p.tasks == 0 || p.work.Kind != job.EncodeTask {
+			continue
+		}
+		if perSecond := e.rate(p); perSecond > 0 {
+			first, _, _ := strings.Cut(p.work.Encoders, ",")
+			ends[first] += float64(p.frames) / perSecond
+		}
+	}
+	return ends
+}
+
+// atOnce is how many tasks an idle device holds.
+func (c *class) atOnce(need *Room) int64 {
+	most := int64(Unlimited)
+	for d := range need {
+		if need[d] > 0 {
+			most = min(most, c.whole[d]/need[d])
+		}
+	}
+	return most
+}
+
+const (
+	// busyRun is how long a chunk should run under a full queue: long enough for
+	// its start to cost little, short enough to lose little with a node.
+	busyRun = 30 * time.Second
+	// busyLongest bounds such a chunk's pictures, for fast devices.
+	busyLongest = 2 * time.Minute
+)
+
+// CutFor decides how many segments each chunk of a timeline has. A job that has
+// the rack to itself is cut so that all slots end together (see [Cut]); under a
+// full queue chunks are long.
+func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int {
+	if !outlook.Busy || outlook.SecondsPerFrame <= 0 {
+		return Cut(timeline, outlook.Slots, leads)
+	}
+	segment := timeline.At(timeline.SegmentFrames)
+	run := outlook.SecondsPerFrame * float64(timeline.SegmentFrames)
+	length := int(busyRun.Seconds() / run)
+	length = min(max(length, segmentsIn(shortestChunk, segment)), segmentsIn(busyLongest, segment))
+	var counts []int
+	chunks := (timeline.Segments() + length - 1) / length
+	for left := timeline.Segments(); left > 0; chunks-- {
+		count := min(left, (left+max(chunks, 1)-1)/max(chunks, 1)) // all about alike
+		count = cheapest(count, left, 1, length, leads)
+		counts = append(counts, count)
+		left -= count
+	}
+	return counts
+}
