@@ -195,7 +195,7 @@ func (t *trio) failOver(ctx context.Context, run int) (time.Duration, error) {
 	err = <-written
 	took := time.Since(begun)
 	stop()
-	<-written // the other's is over too
+	_ = <-written // the other's end, however it was
 	_ = t.peers[leader].command.Wait()
 	if err != nil {
 		return 0, fmt.Errorf("write after the leader's death: %w", err)

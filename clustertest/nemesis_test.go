@@ -1,9 +1,6 @@
 package clustertest
 
-import (
-	"fmt"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // nemesis spoils a cluster at random. It leaves a majority alive, for what it
 // kills, and everything else it may do to all of them.
@@ -53,7 +50,7 @@ func (n *nemesis) strike() {
 	if c.leads() == victim {
 		state = " (leader)"
 	}
-	c.t.Log(fmt.Sprintf("%s%s %s", victim.name, state, strike.what))
+	c.t.Logf("%s%s %s", victim.name, state, strike.what)
 	strike.do()
 }
 
