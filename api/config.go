@@ -83,9 +83,12 @@ type ClusterControl interface {
 // Config is what a Server is made of. State and Sealer are needed; every other
 // zero value means the default that its comment names.
 type Config struct {
-	State     State
-	Sealer    Sealer
-	Progress  ProgressSource // default: nothing is known
+	State    State
+	Sealer   Sealer
+	Progress ProgressSource // default: nothing is known
+	// Explain says why a job's tasks run where they do or why they wait, by the
+	// leader, wherever it is. Default: nothing is known.
+	Explain   func(ctx context.Context, id job.ID) ([]job.Placement, error)
 	Locations Locations      // default: every location that parses
 	Cluster   ClusterInfo    // default: /api/v1/cluster/ says that nothing is known
 	Control   ClusterControl // default: refuses everything

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{path: jobs, methods: methods{"GET": {read, s.listJobs}, "POST": {submit, s.createJob}}},
 		{path: jobs + "{id}/", methods: methods{"GET": {read, s.getJob}, "DELETE": {submit, s.cancelJob}}},
 		{path: jobs + "{id}/retry/", methods: methods{"POST": {submit, s.retryJob}}},
+		{path: jobs + "{id}/explain/", methods: methods{"GET": {read, s.explainJob}}},
 		{path: jobs + "{id}/events/", stream: true, methods: methods{"GET": {read, s.jobEvents}}},
 		{path: "/api/v1/{org}/events/", stream: true, methods: methods{"GET": {read, s.orgEvents}}},
 		{path: webhooks, methods: methods{"GET": {read, s.listWebhooks}, "POST": {admin, s.createWebhook}}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millrace/cluster"
+	"millrace/job"
 )
 
 // The calls between nodes, by the peers' port (see cluster.Handler).
@@ -15,6 +16,7 @@ const (
 	callPoll     = "node/poll"     // a worker to the leader
 	callConfirm  = "node/confirm"  // a worker to the leader
 	callProgress = "node/progress" // any node to the leader
+	callExplain  = "node/explain"  // any node to the leader
 	callPing     = "node/ping"     // the leader to a worker
 	callExpel    = "node/expel"    // any node to the leader
 	callProbe    = "node/probe"    // any node to any
@@ -105,6 +107,9 @@ func answerCalls(peer *cluster.Peer, leader *leader, session string) {
 	peer.Handle(callProgress, func(context.Context, string, json.RawMessage) (any, error) {
 		return leader.progresses()
 	})
+	peer.Handle(callExplain, taking(func(_ context.Context, _ string, id job.ID) (any, error) {
+		return leader.explain(id)
+	}))
 	peer.Handle(callExpel, taking(func(_ context.Context, _ string, node string) (any, error) {
 		return nil, leader.expel(node)
 	}))

@@ -89,7 +89,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	board := &progressBoard{leader: leader, ask: leaderCalls{p.peer}.progresses, now: time.Now}
 	forward := p.peer.ForwardHTTP()
 	server, err := api.New(api.Config{
-		State: p.peer, Sealer: p.peer.Keyring(), Progress: board,
+		State: p.peer, Sealer: p.peer.Keyring(), Progress: board, Explain: leaderCalls{p.peer}.explain,
 		Locations: locations{config.Storage.SourceRoots, config.Storage.OutputRoots},
 		Cluster:   clusterView{p.peer}, Control: clusterView{p.peer}, Operator: DefaultOrganisation,
 		Elsewhere: func() http.Handler {

@@ -265,15 +265,7 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 	switch {
 	case plan == nil:
 	case task.Kind == job.EncodeTask:
-		renditions := renditionsOf(plan, task.Renditions)
-		work := &described.Work
-		work.Ladder = scheduler.Ladder(renditions)
-		if len(renditions) > 0 {
-			work.Encoders = renditions[0].Encoder
-		}
-		work.SourceCodec, work.SourcePixels = plan.Source.VideoCodec, scheduler.SourcePixels(plan.Source.Width, plan.Source.Height)
-		work.Effort = efforts[record.Job.Spec.Quality]
-		work.ToneMap, work.Deinterlace = plan.Picture.ToneMap, plan.Picture.Deinterlace
+		described.Work = encodeWork(record.Job.Spec, plan, renditionsOf(plan, task.Renditions))
 		described.Frames = task.Chunk.Frames.Len()
 	case task.Kind == job.AudioTask:
 		described.Frames = plan.Timeline.Frames * int64(max(1, len(plan.Audio)))
@@ -286,6 +278,22 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 		}
 	}
 	return described
+}
+
+// encodeWork is what a frame of some renditions is to the scheduler.
+func encodeWork(spec job.Spec, plan *job.Plan, renditions []job.Rendition) scheduler.Work {
+	work := scheduler.Work{
+		Kind: job.EncodeTask, Ladder: scheduler.Ladder(renditions), Effort: efforts[spec.Quality],
+		SourceCodec: plan.Source.VideoCodec, SourcePixels: scheduler.SourcePixels(plan.Source.Width, plan.Source.Height),
+		ToneMap: plan.Picture.ToneMap, Deinterlace: plan.Picture.Deinterlace,
+	}
+	if len(renditions) > 0 {
+		work.Encoders = renditions[0].Encoder
+	}
+	if seconds := plan.Source.Duration.Seconds(); seconds > 0 {
+		work.Density = scheduler.Density(float64(plan.Source.SizeBytes)*8/seconds, plan.Source.Width*plan.Source.Height)
+	}
+	return work
 }
 
 func renditionsOf(plan *job.Plan, names []string) []job.Rendition {

@@ -136,7 +136,7 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
 		plan.Chunks = record.Job.Plan.Chunks
 	} else {
-		chunks, err := plan.Timeline.Cut(scheduler.Cut(plan.Timeline, l.slots(), plan.Source.Leads))
+		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, l.outlook(record, plan), plan.Source.Leads))
 		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
 			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "cut the timeline: %v", err), At: at}
 		}
@@ -149,19 +149,13 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 	return cluster.PlanJob{Ref: ref, Plan: plan, Tasks: job.PlanTasks(ref.Job, spec, plan), At: at}
 }
 
-// slots is how many chunks the rack can encode at once.
-func (l *leader) slots() int {
+// outlook is what a job that was just inspected can expect of the rack. Its
+// encoder is the plan's: the one that its inspection was given.
+func (l *leader) outlook(record job.Record, plan job.Plan) scheduler.Outlook {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slots := 0
-	view, now := l.state.Stale(), l.now()
-	for _, worker := range l.workers {
-		if worker.closed(view, now) != "" {
-			continue
-		}
-		for _, profile := range worker.report.Profiles {
-			slots += max(profile.Room.Threads, profile.Room.Sessions)
-		}
+	if l.rack == nil || record.Job == nil {
+		return scheduler.Outlook{Slots: 1}
 	}
-	return max(1, slots)
+	return l.rack.engine.Outlook(encodeWork(record.Job.Spec, &plan, plan.Renditions), plan.Timeline.Frames)
 }

@@ -32,7 +32,9 @@ func (e *Engine) Decide() []Assignment {
 				p.full, p.fullBest = !best || !room, true
 				continue
 			}
+			why := choice{w, best, e.horizon <= e.quickest(p, g.tasks[0].frames)}
 			a, r := e.start(g, d, w, threads)
+			r.why = why
 			placed, runs = append(placed, a), append(runs, r)
 		}
 	}

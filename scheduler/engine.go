@@ -63,6 +63,7 @@ type run struct {
 	expected float64 // seconds
 	profiled float64
 	place    int // in the class's heap of ends
+	why      choice
 }
 
 // end is when the attempt should be over.

@@ -116,6 +116,15 @@ func (c *Client) Retry(ctx context.Context, id job.ID, resolutions ...string) (j
 	return queued, wrap("retry job "+string(id), err)
 }
 
+// Explain says why a job's tasks run where they do or why they wait.
+func (c *Client) Explain(ctx context.Context, id job.ID) ([]job.Placement, error) {
+	var answer struct {
+		Tasks []job.Placement `json:"tasks"`
+	}
+	err := c.do(ctx, http.MethodGet, c.orgURL("transcoding_jobs", string(id), "explain"), nil, nil, &answer)
+	return answer.Tasks, wrap("explain job "+string(id), err)
+}
+
 // pages goes through a list. Only the number of the next page is believed, not
 // the host in its address: that one is how the peer looks from its own side of
 // a proxy.

@@ -17,6 +17,7 @@ type commands struct {
 	Submit   submitCommand   `cmd:"" help:"Submit a job."`
 	Jobs     jobsCommand     `cmd:"" help:"List jobs, newest first."`
 	Job      jobCommand      `cmd:"" help:"Show a job."`
+	Explain  explainCommand  `cmd:"" help:"Say why a job's tasks run where they do, or why they wait."`
 	Cancel   cancelCommand   `cmd:"" help:"Cancel a job and remove what it wrote."`
 	Retry    retryCommand    `cmd:"" help:"Run a failed or cancelled job again; chunks that are good are kept."`
 	Webhooks webhooksCommand `cmd:"" help:"List, add, remove and resume webhooks, and see their deliveries."`

@@ -1,0 +1,138 @@
+package scheduler
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/job"
+)
+
+// Explain says of each of a job's tasks why it runs where it does or why it
+// waits: the running ones by task, then the waiting ones, those that are alike
+// together. It is empty for a job that the engine doesn't know.
+func (e *Engine) Explain(id job.ID) []job.Placement {
+	q := e.jobs[id]
+	if q == nil {
+		return nil
+	}
+	var list []job.Placement
+	for ref, r := range e.runs {
+		if ref.Job == id {
+			list = append(list, job.Placement{
+				Task: ref.Task, Count: 1, Running: true, Node: r.device.host.node.ID, Device: r.device.spec.ID,
+				Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String(),
+			})
+		}
+	}
+	slices.SortFunc(list, func(a, b job.Placement) int { return cmp.Compare(a.Task, b.Task) })
+	for _, g := range q.groups {
+		if len(g.tasks) > 0 {
+			list = append(list, job.Placement{Task: g.tasks[0].task, Count: len(g.tasks), Reason: e.whyWaiting(q, g)})
+		}
+	}
+	return list
+}
+
+func (e *Engine) whyWaiting(q *queued, g *group) string {
+	p := g.lane.pile
+	if !q.admitted {
+		if why := q.org.holds(e); why != "" {
+			return why
+		}
+		return "jobs of its organisation that are due sooner go first"
+	}
+	if len(p.ways) == 0 {
+		return "no device of the cluster can do this: " + p.work.needs()
+	}
+	if !p.canStart() {
+		return "the devices that could do this take nothing now: " + strings.Join(e.closedFor(p), "; ")
+	}
+	if lacks := e.lacks(p); lacks != "" {
+		return "no device that can do this has room: " + lacks
+	}
+	if first := p.lanes.items[0]; first.org != q.org {
+		return fmt.Sprintf("the organisation %s goes first: for its weight it has had less than %s", first.org.ID, q.org.ID)
+	}
+	if first := g.lane.jobs.items[0]; first.job != q {
+		return fmt.Sprintf("job %s of the same organisation goes first: it is due sooner", first.job.ID)
+	}
+	return "it ends sooner if it waits for a faster device than on one that is free"
+}
+
+// needs says what work can't do without.
+func (w Work) needs() string {
+	var parts []string
+	if w.Encoders != "" {
+		parts = append(parts, "encoder "+strings.ReplaceAll(w.Encoders, ",", " or "))
+	}
+	if w.Requires != "" {
+		parts = append(parts, "label "+strings.ReplaceAll(w.Requires, ",", " and "))
+	}
+	if len(parts) == 0 {
+		return "a CPU"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// closedFor lists why devices that could do a work don't.
+func (e *Engine) closedFor(p *pile) []string {
+	var list []string
+	for _, w := range p.ways {
+		for _, d := range w.class.tree.devices {
+			if d == nil || d.closed() == "" {
+				continue
+			}
+			if text := fmt.Sprintf("%s: %s", d.key(), d.closed()); !slices.Contains(list, text) {
+				list = append(list, text)
+			}
+		}
+	}
+	slices.Sort(list)
+	const most = 5
+	if len(list) > most {
+		list = append(list[:most], fmt.Sprintf("and %d more", len(list)-most))
+	}
+	return list
+}
+
+// lacks says for each class of devices what the one with most room lacks; empty
+// if there is room.
+func (e *Engine) lacks(p *pile) string {
+	var list []string
+	for _, w := range p.ways {
+		if w.class.devices == 0 {
+			continue
+		}
+		if w.class.tree.find(&w.need, nil) != nil {
+			return ""
+		}
+		name := cmp.Or(w.class.spec.Name, string(w.class.spec.Kind))
+		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, name, w.class.tree.largest[1].lacking(&w.need))
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return strings.Join(list, "; ")
+}
+
+// choice is why a device was chosen.
+type choice struct {
+	way         *way
+	best, light bool
+}
+
+func (c choice) name() string { return cmp.Or(c.way.class.spec.Name, string(c.way.class.spec.Kind)) }
+
+func (c choice) String() string {
+	switch {
+	case c.way == nil:
+		return "it was started here before this peer led the cluster"
+	case c.light:
+		return "it ends soonest on " + c.name() + ", of the devices with room"
+	case c.best:
+		return "the queue is full, and of the devices with room for it " + c.name() + " costs what else waits least"
+	}
+	return c.name() + " had room, and nothing that it is needed for more"
+}
