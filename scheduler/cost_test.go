@@ -1,0 +1,47 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"millrace/job"
+)
+
+// TestEstimatesAreRightAfterTenTasksOfAKind: profiles may be wrong by a factor
+// of three, devices differ from their class, pictures vary: the median error of
+// estimates after ten tasks of a kind is within 15 %.
+func TestEstimatesAreRightAfterTenTasksOfAKind(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wrong := rapid.Float64Range(0.33, 3).Draw(t, "profile's error")
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+		e := engineWith(cpuNode("a", 1, nil), cpuNode("b", 1, nil))
+		speeds := map[string]float64{"a": 1, "b": rapid.Float64Range(0.8, 1.25).Draw(t, "b to a")}
+		now := noon
+		var errors []float64
+		for i := range 100 {
+			queue(e, Job{ID: job.ID(fmt.Sprint("j", i)), Queued: now}, work, int64(300+random.IntN(600)))
+			a := e.Decide()[0]
+			ref := job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}
+			noise := math.Exp(0.12 * random.NormFloat64())
+			took := e.runs[ref].profiled * wrong * noise / speeds[a.Node]
+			if i >= 20 { // ten on each device
+				errors = append(errors, math.Abs(a.Expected.Seconds()-took)/took)
+			}
+			now = now.Add(time.Duration(took * float64(time.Second)))
+			e.Advance(now)
+			e.End(ref, time.Duration(took*float64(time.Second)))
+			e.RemoveJob(a.Job)
+		}
+		slices.Sort(errors)
+		if median := errors[len(errors)/2]; median > 0.15 {
+			t.Fatalf("the median error is %.0f %%", median*100)
+		}
+	})
+}
