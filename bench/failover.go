@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"millrace/api/client"
@@ -187,15 +188,16 @@ func (t *trio) failOver(ctx context.Context, run int) (time.Duration, error) {
 		return 0, fmt.Errorf("kill the leader: %w", err)
 	}
 	written := make(chan error, len(t.peers))
+	var writers sync.WaitGroup
 	for n, p := range t.peers {
 		if n != leader {
-			go func() { written <- write(writing, p.client, t.webhook, fmt.Sprintf("https://example.com/%d", run+1)) }()
+			writers.Go(func() { written <- write(writing, p.client, t.webhook, fmt.Sprintf("https://example.com/%d", run+1)) })
 		}
 	}
 	err = <-written
 	took := time.Since(begun)
 	stop()
-	_ = <-written // the other's end, however it was
+	writers.Wait()
 	_ = t.peers[leader].command.Wait()
 	if err != nil {
 		return 0, fmt.Errorf("write after the leader's death: %w", err)

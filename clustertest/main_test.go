@@ -12,7 +12,7 @@ import (
 
 // testsAtOnce is how many tests of this room run at once, unless -parallel says
 // otherwise: they wait for elections and time-outs more than they compute.
-const testsAtOnce = "6"
+const testsAtOnce = "8"
 
 func TestMain(m *testing.M) {
 	os.Exit(netlab.Main(func() int {
