@@ -266,29 +266,28 @@ func (s *simple) decide(time.Time) []scheduler.Assignment {
 	}
 	var placed []scheduler.Assignment
 	full := make(map[int]bool)
-	rest := s.tasks[:0]
-	misses := 0
-	for i, t := range s.tasks {
-		if misses > patience { // what comes later waits too
-			rest = append(rest, s.tasks[i:]...)
-			break
-		}
+	var kept []scheduler.Task
+	seen := 0
+	for misses := 0; seen < len(s.tasks) && misses <= patience; seen++ { // what comes later waits too
+		t := s.tasks[seen]
 		work := s.number(&t)
 		if full[work] {
-			rest = append(rest, t)
+			kept = append(kept, t)
 			misses++
 			continue
 		}
 		could := s.could(work, false)
 		if len(could) == 0 {
 			full[work] = true
-			rest = append(rest, t)
+			kept = append(kept, t)
 			continue
 		}
 		at, _ := s.pick(s, t, could)
 		placed = append(placed, s.start(t, at))
 	}
-	s.tasks = rest
+	// Those that were looked at and didn't start stay in front.
+	copy(s.tasks[seen-len(kept):seen], kept)
+	s.tasks = s.tasks[seen-len(kept):]
 	return placed
 }
 
