@@ -56,10 +56,10 @@ type Workload struct {
 // Batch is the default: a night's uploads, all at once. Uploads have a median of
 // three minutes, as YouTube's (Cheng, Dale and Liu, "Statistics and Social Network
 // of YouTube Videos", IWQoS 2008).
-var Batch = Workload{Jobs: 4000, Orgs: 4, MedianSeconds: 180, Sigma: 1.0, LongestSeconds: 7200, Films: 0.01}
+var Batch = Workload{Jobs: 3000, Orgs: 4, MedianSeconds: 180, Sigma: 1.0, LongestSeconds: 7200, Films: 0.01}
 
 // Online is the same uploads coming in bursts at 80 % of what the rack can do.
-var Online = Workload{Jobs: 3000, Orgs: 4, MedianSeconds: 180, Sigma: 1.0, LongestSeconds: 7200, Films: 0.01, Load: 0.8}
+var Online = Workload{Jobs: 1200, Orgs: 4, MedianSeconds: 180, Sigma: 1.0, LongestSeconds: 7200, Films: 0.01, Load: 0.8}
 
 // Validate says what is wrong with a workload, nil if nothing is.
 func (w Workload) Validate() error {
