@@ -156,7 +156,8 @@ func (r Row) refuse(args, without []string) []string {
 				kept = append(kept, pair...)
 			}
 		}
-		args = append(kept, feature.instead...)
+		kept = append(kept, feature.instead...)
+		args = kept
 	}
 	return args
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -71,8 +72,7 @@ func (b *bench) compare(ctx context.Context, api API, first, second []string, ch
 		chain += ","
 	}
 	global, _ := ThreadArgs(b.threads)
-	args := append(global, first...)
-	args = append(args, second...)
+	args := slices.Concat(global, first, second)
 	// Numbered anew, so that it is the order that counts and not the times.
 	graph := fmt.Sprintf("[0:v]%sformat=%s,settb=1/%d,setpts=N[a];[1:v]format=%s,settb=1/%d,setpts=N[b];[a][b]ssim=stats_file=%s:shortest=1",
 		chain, format, pictureRate, format, pictureRate, ssimFile)

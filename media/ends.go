@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -253,7 +254,7 @@ func readFrameTimes(r io.Reader) (first, last *moment, err error) {
 // thread, before -ss and -i.
 func decoderArgs(source job.Source) []string {
 	_, input := hwaccel.ThreadArgs(1)
-	args := append(input, "-copyts")
+	args := slices.Concat(input, []string{"-copyts"})
 	if source.X264Build > 0 {
 		args = append(args, "-x264_build", strconv.Itoa(source.X264Build))
 	}
