@@ -25,10 +25,14 @@ type EncoderChange struct {
 // ChangeEncoder replaces an encoder in the plan and queues all encodes that were
 // bound to it again, with their failures forgotten. An attempt under way loses
 // its lease. It is refused (ErrTransition) when nothing of the plan is bound to
-// the encoder any more, or the job has ended.
+// the encoder any more, or the job has ended, or is being packaged: then all of
+// it is encoded already.
 func (r Record) ChangeEncoder(c EncoderChange, at time.Time) (Change, error) {
 	if r.Job.Plan == nil || r.Job.Status != Transcoding || c.From == c.To {
 		return Change{}, fmt.Errorf("change %s from %s to %s while it is %s: %w", r.Job.ID, c.From, c.To, r.Job.Status, ErrTransition)
+	}
+	if !r.all(func(t *Task) bool { return t.Kind != PackageTask || !t.Held() }) {
+		return Change{}, fmt.Errorf("change %s from %s to %s while it is packaged: %w", r.Job.ID, c.From, c.To, ErrTransition)
 	}
 	plan := *r.Job.Plan
 	plan.Renditions = slices.Clone(plan.Renditions)

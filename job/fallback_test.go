@@ -95,6 +95,21 @@ func TestEncoderIsChangedOnlyWhereItIsInUse(t *testing.T) {
 	if _, err := apply(record, change).ChangeEncoder(toSoftware, noon); !errors.Is(err, ErrTransition) {
 		t.Errorf("a second time: %v", err)
 	}
+	// A package task that runs has all it needs; it would complete the job over the
+	// encodes that are queued again.
+	packaging := record
+	packaging.Tasks = nil
+	for _, task := range record.Tasks {
+		copied := *task
+		if copied.State = TaskFinished; copied.Kind == PackageTask {
+			copied.State = TaskRunning
+			copied.Attempts = []Attempt{{Number: 1, Node: "n1", Outcome: OutcomeRunning}}
+		}
+		packaging.Tasks = append(packaging.Tasks, &copied)
+	}
+	if _, err := packaging.ChangeEncoder(toSoftware, noon); !errors.Is(err, ErrTransition) {
+		t.Errorf("while it is packaged: %v", err)
+	}
 	ended := *record.Job
 	ended.Status = Completed
 	if _, err := (Record{Job: &ended, Tasks: record.Tasks}).ChangeEncoder(toSoftware, noon); !errors.Is(err, ErrTransition) {
