@@ -135,6 +135,9 @@ func (s *steward) takeUp(ctx context.Context, servers []raft.Server) error {
 			continue // it is gone, or about to join by itself
 		}
 		p.log.Info("a worker gets the log", "peer", member.ID)
+		// A request to join that it sent before, and that comes only now, must not
+		// pass for one of a peer that has lost its folder.
+		p.admitted[member.ID] = h.Run
 		return p.change(ctx, func() raft.IndexFuture {
 			return p.raft.AddNonvoter(raft.ServerID(member.ID), raft.ServerAddress(member.RaftAddr), 0, barrierTimeout)
 		})

@@ -30,11 +30,13 @@ type health struct {
 	Halted    bool   `json:"halted"`
 	// Worker: it doesn't take itself for one that has the log.
 	Worker bool `json:"worker,omitempty"`
+	// Run is the peer's start, as in joinRequest.
+	Run string `json:"run,omitempty"`
 }
 
 func (p *Peer) serveHealth(context.Context, string, json.RawMessage) (any, error) {
 	return health{
-		Term: p.raft.CurrentTerm(), LastIndex: p.raft.LastIndex(), Halted: p.machine.haltError() != nil, Worker: p.works(),
+		Term: p.raft.CurrentTerm(), LastIndex: p.raft.LastIndex(), Halted: p.machine.haltError() != nil, Worker: p.works(), Run: p.run,
 	}, nil
 }
 

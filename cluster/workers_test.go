@@ -211,6 +211,29 @@ func TestAWorkerTakesTheDeadVotersPlaceWhoBecomesAWorker(t *testing.T) {
 	}
 }
 
+// A worker asks to be let in until it is told that it is a worker. On a busy
+// machine such a request may come when the peer has long been taken up.
+func TestALateRequestToJoinCostsNobodyItsVote(t *testing.T) {
+	peers := grow(t, 3, "a", "b", "c", "w")
+	leader, worker := leaderOf(t, peers), peers["w"]
+	request := joinRequest{ID: "w", Address: worker.RaftAddr(), Fresh: true, Run: worker.run}
+	gone := othersThan(peers, leader)[0]
+	cutOff(t, gone)
+	eventually(t, "w votes", func() string {
+		if voters := voterIDs(leader); len(voters) != 3 || !slices.Contains(voters, "w") {
+			return fmt.Sprint(voters)
+		}
+		return ""
+	})
+	holds, err := leader.admit(t.Context(), request)
+	if err != nil || !holds {
+		t.Errorf("it holds the log: %v, %v", holds, err)
+	}
+	if voters := voterIDs(leader); len(voters) != 3 || !slices.Contains(voters, "w") {
+		t.Errorf("then %v vote", voters)
+	}
+}
+
 func TestAWorkerComesBackAtAnotherAddress(t *testing.T) {
 	peers := grow(t, 1, "a", "w")
 	config := peers["w"].config
