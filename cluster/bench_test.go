@@ -87,7 +87,7 @@ func BenchmarkHistory(b *testing.B) {
 		b.ReportMetric(time.Since(begun).Seconds(), "s/snapshot")
 		b.ReportMetric(float64(len(data))/jobs, "snapshotB/job")
 		begun = time.Now()
-		if _, err := readSnapshot(bytes.NewReader(data), newDB()); err != nil {
+		if _, _, err := readSnapshot(bytes.NewReader(data), newDB()); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(time.Since(begun).Seconds(), "s/restore")

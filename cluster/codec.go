@@ -68,10 +68,7 @@ func encodeProposal(command Command, of proposal) (raft.Log, error) {
 	if err != nil {
 		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
-	entry, err := json.Marshal(envelope{Version: versionOf(command), Command: command.Name(), Data: data, proposal: of})
-	if err != nil {
-		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
-	}
+	entry := appendEnvelope(make([]byte, 0, len(data)+envelopeBytes), envelope{Version: versionOf(command), Command: command.Name(), Data: data, proposal: of})
 	if len(entry) > maxCommandBytes {
 		return raft.Log{}, fmt.Errorf("encode command %s: %d bytes, at most %d are allowed", command.Name(), len(entry), maxCommandBytes)
 	}
@@ -92,8 +89,10 @@ func (e *envelope) decode(entry *raft.Log) (applier, error) {
 	if len(entry.Extensions) == crc32.Size && !bytes.Equal(entry.Extensions, checksum(entry.Data)) {
 		return nil, fmt.Errorf("log entry %d is damaged: its checksum differs", entry.Index)
 	}
-	if err := json.Unmarshal(entry.Data, e); err != nil {
-		return nil, fmt.Errorf("log entry %d is not a command: %w", entry.Index, err)
+	if !e.cut(entry.Data) {
+		if err := json.Unmarshal(entry.Data, e); err != nil {
+			return nil, fmt.Errorf("log entry %d is not a command: %w", entry.Index, err)
+		}
 	}
 	if e.Version > commandVersion {
 		return nil, fmt.Errorf("log entry %d is a command of version %d, this peer knows up to %d: upgrade it", entry.Index, e.Version, commandVersion)

@@ -136,7 +136,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.Run(fmt.Sprintf("%d jobs", jobs), func(b *testing.B) {
 			m := newMachine()
 			v := historyOf(b, jobs)
-			m.load(v.db, v.index)
+			m.load(v.db, newProposals(nil), v.index)
 			for b.Loop() {
 				if _, err := m.Snapshot(); err != nil {
 					b.Fatal(err)

@@ -16,6 +16,8 @@ type machine struct {
 	db      atomic.Pointer[memdb.MemDB] // replaced as a whole by Restore
 	current atomic.Pointer[view]
 
+	proposals *proposals // of the goroutine that applies and restores
+
 	waiting waiting
 
 	halt     sync.Once
@@ -31,7 +33,7 @@ type answer struct {
 
 func newMachine() *machine {
 	m := &machine{halted: make(chan struct{})}
-	m.load(newDB(), 0)
+	m.load(newDB(), newProposals(nil), 0)
 	return m
 }
 
@@ -46,15 +48,16 @@ func newDB() *memdb.MemDB {
 }
 
 // load puts a state in the place of the present one.
-func (m *machine) load(db *memdb.MemDB, index uint64) {
+func (m *machine) load(db *memdb.MemDB, known *proposals, index uint64) {
 	m.db.Store(db)
+	m.proposals = known
 	m.publish(index)
 }
 
 // publish makes the state as it is now the one that is read, and wakes whoever
 // waits for a change of the one before.
 func (m *machine) publish(index uint64) {
-	before := m.current.Swap(&view{db: m.db.Load().Snapshot(), index: index, changed: make(chan struct{})})
+	before := m.current.Swap(&view{db: m.db.Load().Snapshot(), proposals: m.proposals.rows, index: index, changed: make(chan struct{})})
 	if before != nil {
 		close(before.changed)
 	}
@@ -110,10 +113,9 @@ func refuseAll(answers []any, err error) []any {
 // settleWaiting tells the proposers whose commands came in a snapshot, without
 // their answers, that nobody knows those any more.
 func (m *machine) settleWaiting() {
-	txn := m.current.Load().txn()
 	for _, id := range m.waiting.ids() {
-		if row, ok := first[*proposalRow](txn, tableProposals, indexID, []byte(id)); ok {
-			m.waiting.tell(id, answer{err: fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, row.Index)})
+		if index, ok := m.proposals.byID[id]; ok {
+			m.waiting.tell(id, answer{err: fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, index)})
 		}
 	}
 }
@@ -128,7 +130,7 @@ func (m *machine) apply(txn *memdb.Txn, counts *counts, entry *raft.Log) (value 
 	if err != nil {
 		return nil, "", m.stop(err)
 	}
-	t := &tx{txn: txn, counts: counts, index: entry.Index}
+	t := &tx{txn: txn, counts: counts, proposals: m.proposals, index: entry.Index}
 	if err := t.admit(of); err != nil {
 		return nil, of.ID, err
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,13 +31,45 @@ type proposalRow struct {
 	Index uint64 `json:"index"`
 }
 
+// proposals is those that were applied lately. They are no table: every command
+// adds one and forgets one, in the order of the log, and nobody looks for them
+// but the machine. A view has the rows as they were: rows is only cut at its
+// beginning and added to at its end, so what a view has of it stays.
+type proposals struct {
+	rows []proposalRow     // by Index
+	byID map[string]uint64 // their indexes; of the goroutine that applies
+}
+
+func newProposals(rows []proposalRow) *proposals {
+	p := &proposals{byID: make(map[string]uint64, len(rows))}
+	// Once they were written by ID.
+	slices.SortFunc(rows, func(a, b proposalRow) int { return cmp.Compare(a.Index, b.Index) })
+	for _, row := range rows {
+		p.add(row)
+	}
+	return p
+}
+
+func (p *proposals) add(row proposalRow) {
+	p.rows = append(p.rows, row)
+	p.byID[row.ID] = row.Index
+}
+
+// forget drops those before an index.
+func (p *proposals) forget(before uint64) {
+	for len(p.rows) > 0 && p.rows[0].Index < before {
+		delete(p.byID, p.rows[0].ID)
+		p.rows = p.rows[1:]
+	}
+}
+
 // admit refuses a proposal that was, or may have been, applied before.
 func (t *tx) admit(of proposal) error {
 	if of.ID == "" {
 		return nil
 	}
-	if row, ok := first[*proposalRow](t.txn, tableProposals, indexID, []byte(of.ID)); ok {
-		return fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, row.Index)
+	if index, ok := t.proposals.byID[of.ID]; ok {
+		return fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, index)
 	}
 	if t.index > of.Base+proposalWindow {
 		return fmt.Errorf("%w: the proposal came too late", ErrNoLeader)
@@ -50,11 +83,9 @@ func (t *tx) remember(of proposal) {
 	if of.ID == "" {
 		return
 	}
-	t.put(tableProposals, &proposalRow{ID: of.ID, Index: t.index})
-	for _, row := range scanFirst(t.txn, tableProposals, indexApplied, maxPruned, func(row *proposalRow) bool {
-		return row.Index+proposalWindow < t.index
-	}) {
-		t.remove(tableProposals, row)
+	t.proposals.add(proposalRow{ID: of.ID, Index: t.index})
+	if t.index > proposalWindow {
+		t.proposals.forget(t.index - proposalWindow)
 	}
 }
 

@@ -48,8 +48,11 @@ type decodedRow struct {
 }
 
 // readSnapshot fills an empty database and says at which raft index it stands.
-func readSnapshot(source io.Reader, db *memdb.MemDB) (uint64, error) {
-	return (&snapshotReader{source: bufio.NewReaderSize(source, 1<<18), copy: io.Discard}).read(db)
+// known are the proposals that were applied lately.
+func readSnapshot(source io.Reader, db *memdb.MemDB) (index uint64, known []proposalRow, err error) {
+	r := &snapshotReader{source: bufio.NewReaderSize(source, 1<<18), copy: io.Discard}
+	index, err = r.read(db)
+	return index, r.proposals, err
 }
 
 func (r *snapshotReader) read(db *memdb.MemDB) (uint64, error) {
@@ -100,10 +103,14 @@ func (r *snapshotReader) read(db *memdb.MemDB) (uint64, error) {
 				return b.err
 			}
 			for _, decoded := range b.rows {
-				t.put(decoded.table, decoded.row)
-				if row, ok := decoded.row.(*jobRow); ok {
+				switch row := decoded.row.(type) {
+				case *proposalRow:
+					r.proposals = append(r.proposals, *row)
+					continue
+				case *jobRow:
 					meta.Jobs[row.job.Status]++
 				}
+				t.put(decoded.table, decoded.row)
 			}
 			if t.err != nil {
 				return t.err
@@ -127,6 +134,8 @@ type snapshotReader struct {
 	copy   io.Writer // of all lines
 	sum    uint32    // CRC-32C of the lines before the present one
 	rows   int
+
+	proposals []proposalRow // that were read
 }
 
 func (r *snapshotReader) header() (header snapshotHeader, err error) {
@@ -256,7 +265,7 @@ func decodeRow(table string, data []byte) (any, error) {
 		return event, err
 	case tableIdempotency:
 		return decoded[idempotencyRow](data)
-	case tableProposals:
+	case lineProposals:
 		return decoded[proposalRow](data)
 	case tableNodes:
 		return decoded[NodeState](data)

@@ -8,12 +8,17 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
 
 	"millrace/job"
 )
+
+// lineProposals names the proposals in a snapshot, where they look like a table.
+const lineProposals = "proposals"
 
 // A snapshot is lines of JSON: a header, a line for each row, a trailer. The
 // same state always makes the same bytes. The trailer's count and checksum
@@ -64,11 +69,11 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 func (m *machine) Restore(source io.ReadCloser) error {
 	defer func() { _ = source.Close() }() // only read from
 	db := newDB()
-	index, err := readSnapshot(source, db)
+	index, known, err := readSnapshot(source, db)
 	if err != nil {
 		return fmt.Errorf("restore the state from a snapshot: %w", err)
 	}
-	m.load(db, index)
+	m.load(db, newProposals(known), index)
 	m.settleWaiting()
 	return nil
 }
@@ -118,7 +123,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 		writeRows[*Webhook](w, tableWebhooks, nil),
 		writeRows[*Event](w, tableEvents, nil),
 		writeRows[*idempotencyRow](w, tableIdempotency, nil),
-		writeRows[*proposalRow](w, tableProposals, nil),
+		writeAll(w, lineProposals, slices.Values(v.proposals), nil),
 		writeRows[*NodeState](w, tableNodes, nil),
 		writeRows[*expelledPeer](w, tableExpelled, nil),
 	); err != nil {
@@ -133,7 +138,11 @@ func writeSnapshot(out io.Writer, v *view) error {
 // writeRows writes a table in the order of its IDs; shown turns a row into what
 // is written, nil for the row itself.
 func writeRows[Row any](w *snapshotWriter, table string, shown func(Row) (any, error)) error {
-	for row := range scan[Row](w.txn, table, indexID, nil) {
+	return writeAll(w, table, scan[Row](w.txn, table, indexID, nil), shown)
+}
+
+func writeAll[Row any](w *snapshotWriter, table string, rows iter.Seq[Row], shown func(Row) (any, error)) error {
+	for row := range rows {
 		var value any = row
 		var err error
 		if shown != nil {

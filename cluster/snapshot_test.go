@@ -86,7 +86,7 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add(b.bytes())
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		_, _ = readSnapshot(bytes.NewReader(data), newDB()) // must not panic
+		_, _, _ = readSnapshot(bytes.NewReader(data), newDB()) // must not panic
 	})
 }
 
@@ -206,7 +206,7 @@ func (s *slowSink) Write(data []byte) (int, error) {
 func TestALongHistoryIsForgottenInBoundedSteps(t *testing.T) {
 	b := newBench(t)
 	v := historyOf(t, maxPruned+10)
-	b.m.load(v.db, v.index)
+	b.m.load(v.db, newProposals(nil), v.index)
 	b.index = v.index
 	var steps []int
 	for {

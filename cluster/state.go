@@ -12,9 +12,10 @@ import (
 
 // view implements View on an immutable snapshot of the tables.
 type view struct {
-	db      *memdb.MemDB
-	index   uint64
-	changed chan struct{}
+	db        *memdb.MemDB
+	proposals []proposalRow
+	index     uint64
+	changed   chan struct{}
 }
 
 var _ View = (*view)(nil)

@@ -19,7 +19,6 @@ const (
 	tableWebhooks      = "webhooks"
 	tableEvents        = "events"
 	tableIdempotency   = "idempotency"
-	tableProposals     = "proposals"
 	tableNodes         = "nodes"
 	tableExpelled      = "expelled"
 	tableMeta          = "meta"
@@ -36,7 +35,6 @@ const (
 	indexOutbox    = "outbox"    // events that aren't done, by number
 	indexWebhook   = "webhook"   // a webhook's events, newest first
 	indexJob       = "job"       // idempotency keys by their job
-	indexApplied   = "applied"   // proposals, in the order of the log
 	indexAge       = "age"       // idempotency keys, oldest first
 )
 
@@ -100,10 +98,6 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		index(indexAge, func(r *idempotencyRow) ([]byte, bool) {
 			return append(timeKey(nil, r.At), idempotencyKey(r.Org, r.Key)...), true
 		}),
-	),
-	tableProposals: table(tableProposals,
-		index(indexID, func(r *proposalRow) ([]byte, bool) { return []byte(r.ID), true }),
-		index(indexApplied, func(r *proposalRow) ([]byte, bool) { return number(nil, r.Index), true }),
 	),
 	tableNodes: table(tableNodes,
 		index(indexID, func(n *NodeState) ([]byte, bool) { return part(nil, n.ID), true }),

@@ -16,11 +16,12 @@ import (
 // commands wrote. Write errors are bugs (a row of the wrong type); they are
 // kept and stop the machine after the command.
 type tx struct {
-	txn    *memdb.Txn
-	counts *counts
-	index  uint64 // raft index of the command
-	wrote  bool
-	err    error
+	txn       *memdb.Txn
+	counts    *counts
+	proposals *proposals
+	index     uint64 // raft index of the command
+	wrote     bool
+	err       error
 }
 
 func (t *tx) put(table string, row any) {
