@@ -89,7 +89,7 @@ func TestWithoutTheBundleNobodyGetsIn(t *testing.T) {
 					t.Errorf("%s sees %+v", id, p.Members())
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), pace*5*time.Second)
 			defer cancel()
 			var granted welcome
 			if err := intruder.callAt(ctx, inside.RaftAddr(), callWelcome, nil, &granted); err == nil || granted.Sealing != nil {

@@ -24,8 +24,8 @@ func member(t *testing.T, id string, join ...string) Config {
 	return Config{
 		ID: id, DataDir: filepath.Join(t.TempDir(), id), RaftAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0",
 		Join: join, Logger: loud(), Version: "1.2.3", HTTPAddr: "127.0.0.1:8080",
-		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
-		StableFor: 200 * time.Millisecond, ReplaceAfter: time.Second,
+		HeartbeatTimeout: pace * 250 * time.Millisecond, ElectionTimeout: pace * 250 * time.Millisecond, LeaderLease: pace * 250 * time.Millisecond,
+		StableFor: pace * 200 * time.Millisecond, ReplaceAfter: pace * time.Second,
 	}
 }
 
@@ -45,10 +45,14 @@ func (p *Peer) gossipAddr() string {
 	return self.GossipAddr
 }
 
+// patient bounds what a test waits for: only a hang takes so long, however busy
+// the machine is.
+const patient = 3 * time.Minute
+
 // eventually waits until holds says "".
 func eventually(t *testing.T, what string, holds func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -67,7 +71,7 @@ func eventually(t *testing.T, what string, holds func() string) {
 
 func ready(t *testing.T, peers ...*Peer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	for _, p := range peers {
 		if err := p.Ready(ctx); err != nil {

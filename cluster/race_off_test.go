@@ -3,3 +3,6 @@
 package cluster
 
 const raceEnabled = false
+
+// pace stretches the timeouts of tests' peers.
+const pace = 1

@@ -186,7 +186,7 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 	var mu sync.Mutex // of peers
 	var known []string
 	for _, id := range []string{"a", "b", "c"} {
-		config := processConfig{ID: id, DataDir: filepath.Join(t.TempDir(), id), Join: known, Timeout: 300 * time.Millisecond}
+		config := processConfig{ID: id, DataDir: filepath.Join(t.TempDir(), id), Join: known, Timeout: pace * 300 * time.Millisecond}
 		configs[id], peers[id] = config, startProcess(t, old, config)
 		known = append(known, peers[id].gossip)
 	}
