@@ -28,13 +28,20 @@ type raftNode struct {
 	meta      *metadb.BoltMetaDB
 }
 
-// nothing is a state machine without a state.
-type nothing struct{}
+// keeper is the least of a state machine: it keeps the bytes.
+type keeper struct{ kept [][]byte }
 
-func (nothing) Apply(*raft.Log) any                 { return nil }
-func (nothing) ApplyBatch(logs []*raft.Log) []any   { return make([]any, len(logs)) }
-func (nothing) Snapshot() (raft.FSMSnapshot, error) { return nil, raft.ErrNothingNewToSnapshot }
-func (nothing) Restore(source io.ReadCloser) error  { return source.Close() }
+func (k *keeper) Apply(entry *raft.Log) any { return k.ApplyBatch([]*raft.Log{entry})[0] }
+
+func (k *keeper) ApplyBatch(logs []*raft.Log) []any {
+	for _, entry := range logs {
+		k.kept = append(k.kept, entry.Data)
+	}
+	return make([]any, len(logs))
+}
+
+func (*keeper) Snapshot() (raft.FSMSnapshot, error) { return nil, raft.ErrNothingNewToSnapshot }
+func (*keeper) Restore(source io.ReadCloser) error  { return source.Close() }
 
 func startRaftNode(name, dir string) (_ *raftNode, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -50,7 +57,8 @@ func startRaftNode(name, dir string) (_ *raftNode, err error) {
 	config := raft.DefaultConfig()
 	config.LocalID, config.Logger, config.NoLegacyTelemetry = raft.ServerID(name), hclog.NewNullLogger(), true
 	config.MaxAppendEntries, config.CommitTimeout = 256, 10*time.Millisecond // as in the cluster room
-	if n.raft, err = raft.NewRaft(config, nothing{}, n.log, n.log, raft.NewInmemSnapshotStore(), n.transport); err != nil {
+	config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLeaseTimeout = electAfter, electAfter, electAfter
+	if n.raft, err = raft.NewRaft(config, &keeper{}, n.log, n.log, raft.NewInmemSnapshotStore(), n.transport); err != nil {
 		return nil, errors.Join(err, n.transport.Close(), n.log.Close(), n.meta.Close())
 	}
 	return n, nil
