@@ -106,8 +106,11 @@ func (e *Engine) Waiting() int { return e.waiting }
 func (e *Engine) Running() int { return len(e.runs) }
 
 // EstimateError is the median relative error of the latest estimates of how
-// long an attempt takes, 0 before there are any.
-func (e *Engine) EstimateError() float64 { return e.costs.median() }
+// long an attempt takes, and how many estimates it is over; 0 and 0 before there
+// are any.
+func (e *Engine) EstimateError() (median float64, over int) {
+	return e.costs.median(), len(e.costs.errors)
+}
 
 // Horizon is when all work that waits could be done, as last estimated.
 func (e *Engine) Horizon() time.Duration { return time.Duration(e.horizon * float64(time.Second)) }

@@ -179,7 +179,7 @@ func (s *simulation) sum(bound float64) Result {
 	r.PlacementsPerSecond = finite(float64(r.Attempts) / r.deciding.Seconds())
 	if e, is := s.policy.(engine); is {
 		r.engine = e.Engine
-		r.EstimateError = e.EstimateError()
+		r.EstimateError, _ = e.EstimateError()
 	}
 	return r
 }
