@@ -11,8 +11,6 @@ import (
 	"hash"
 	"io"
 	"time"
-
-	"github.com/hashicorp/go-memdb"
 )
 
 // A backup is a line of JSON that says what it is of, a snapshot of the whole
@@ -136,7 +134,7 @@ func nameOf(r io.Reader) string {
 
 // readBackup fills an empty database with a backup's state and copies the
 // snapshot within it; nothing of either is to be believed after an error.
-func readBackup(r io.Reader, snapshot io.Writer, db *memdb.MemDB) (info BackupInfo, err error) {
+func readBackup(r io.Reader, snapshot io.Writer, db *database) (info BackupInfo, err error) {
 	counted := &counter{sum: sha256.New()}
 	source := bufio.NewReaderSize(r, 1<<18)
 	line, err := shortLine(source)

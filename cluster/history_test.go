@@ -33,7 +33,7 @@ func historyOf(t interface{ Fatalf(string, ...any) }, jobs int) *view {
 	b.longJob("00000000000")
 	model, _ := first[*jobRow](b.view().txn(), tableJobs, indexID, []byte("00000000000"))
 	db := newDB()
-	txn := db.Txn(true)
+	txn := db.Write()
 	w := &tx{txn: txn, index: b.index}
 	w.put(tableOrganisations, &Organisation{ID: "default", Created: noon})
 	for n := range jobs {

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
 )
 
@@ -13,7 +12,7 @@ import (
 // the same way on every peer. Raft calls it from one goroutine; views are
 // taken from any.
 type machine struct {
-	db      atomic.Pointer[memdb.MemDB] // replaced as a whole by Restore
+	db      atomic.Pointer[database] // replaced as a whole by Restore
 	current atomic.Pointer[view]
 
 	proposals *proposals // of the goroutine that applies and restores
@@ -37,18 +36,8 @@ func newMachine() *machine {
 	return m
 }
 
-// newDB makes empty tables. Whoever waits for a change waits for the view's, so
-// memdb need not note whom to wake: it doesn't for what it calls a snapshot.
-func newDB() *memdb.MemDB {
-	db, err := memdb.NewMemDB(schema)
-	if err != nil {
-		panic(err) // the schema is a constant
-	}
-	return db.Snapshot()
-}
-
 // load puts a state in the place of the present one.
-func (m *machine) load(db *memdb.MemDB, known *proposals, index uint64) {
+func (m *machine) load(db *database, known *proposals, index uint64) {
 	m.db.Store(db)
 	m.proposals = known
 	m.publish(index)
@@ -70,7 +59,7 @@ func (m *machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{e
 // see all of it or nothing, and copied index nodes are shared by its commands.
 func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	answers := make([]any, len(entries))
-	txn := m.db.Load().Txn(true)
+	txn := m.db.Load().Write()
 	counts := countsOf(txn)
 	var applied uint64
 	ids := make([]string, len(entries))
@@ -86,11 +75,9 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 		applied = entry.Index
 	}
 	if applied == 0 {
-		txn.Abort()
 		return answers
 	}
 	if err := counts.store(txn); err != nil {
-		txn.Abort()
 		return refuseAll(answers, m.stop(err))
 	}
 	txn.Commit()
@@ -122,7 +109,7 @@ func (m *machine) settleWaiting() {
 
 // apply runs one command. After an entry that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
-func (m *machine) apply(txn *memdb.Txn, counts *counts, entry *raft.Log) (value any, id string, err error) {
+func (m *machine) apply(txn *transaction, counts *counts, entry *raft.Log) (value any, id string, err error) {
 	if err := m.haltError(); err != nil {
 		return nil, "", err
 	}

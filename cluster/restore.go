@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
 	"golang.org/x/sync/errgroup"
 
 	"millrace/job"
@@ -49,19 +48,18 @@ type decodedRow struct {
 
 // readSnapshot fills an empty database and says at which raft index it stands.
 // known are the proposals that were applied lately.
-func readSnapshot(source io.Reader, db *memdb.MemDB) (index uint64, known []proposalRow, err error) {
+func readSnapshot(source io.Reader, db *database) (index uint64, known []proposalRow, err error) {
 	r := &snapshotReader{source: bufio.NewReaderSize(source, 1<<18), copy: io.Discard}
 	index, err = r.read(db)
 	return index, r.proposals, err
 }
 
-func (r *snapshotReader) read(db *memdb.MemDB) (uint64, error) {
+func (r *snapshotReader) read(db *database) (uint64, error) {
 	header, err := r.header()
 	if err != nil {
 		return 0, err
 	}
-	txn := db.Txn(true)
-	defer txn.Abort() // does nothing after Commit
+	txn := db.Write()
 	t := &tx{txn: txn, index: header.Index}
 	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}}
 

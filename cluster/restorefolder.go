@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
 )
 
@@ -166,8 +165,8 @@ func restoreRaft(dir string, r io.Reader, keys *Keyring) (err error) {
 
 // checkSealed makes sure that the keys open all secrets of a state, so that
 // nobody finds out later that they don't.
-func checkSealed(db *memdb.MemDB, keys *Keyring) error {
-	txn := db.Txn(false)
+func checkSealed(db *database, keys *Keyring) error {
+	txn := db.Read()
 	check := func(of string, secrets ...[]byte) error {
 		for _, sealed := range secrets {
 			switch {

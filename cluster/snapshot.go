@@ -11,7 +11,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/raft"
 
 	"millrace/job"
@@ -97,7 +96,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 
 type snapshotWriter struct {
 	out  io.Writer
-	txn  *memdb.Txn
+	txn  *transaction
 	rows int
 }
 

@@ -5,14 +5,12 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
-
 	"millrace/job"
 )
 
 // view implements View on an immutable snapshot of the tables.
 type view struct {
-	db        *memdb.MemDB
+	db        *database
 	proposals []proposalRow
 	index     uint64
 	changed   chan struct{}
@@ -20,7 +18,7 @@ type view struct {
 
 var _ View = (*view)(nil)
 
-func (v *view) txn() *memdb.Txn { return v.db.Txn(false) }
+func (v *view) txn() *transaction { return v.db.Read() }
 
 func (v *view) Index() uint64 { return v.index }
 

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/go-memdb"
-
 	"millrace/job"
 )
 
@@ -55,18 +53,18 @@ type metaRow struct {
 	Jobs map[job.Status]int
 }
 
-// schema describes the tables. Every index value ends in the row's ID, so all
+// schema has the indexes of each table; the first is by the rows' IDs. Every index value ends in the row's ID, so all
 // are unique; an index whose key function says false leaves the row out.
-var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
-	tableOrganisations: table(tableOrganisations,
+var schema = map[string][]indexSchema{
+	tableOrganisations: {
 		index(indexID, func(o *Organisation) ([]byte, bool) { return []byte(o.ID), true }),
-	),
-	tableKeys: table(tableKeys,
+	},
+	tableKeys: {
 		index(indexID, func(k *Key) ([]byte, bool) { return []byte(k.ID), true }),
 		index(indexHash, func(k *Key) ([]byte, bool) { return k.SHA256, k.Revoked.IsZero() }),
 		index(indexOrg, func(k *Key) ([]byte, bool) { return append(timeKey(part(nil, k.Org), k.Created), k.ID...), true }),
-	),
-	tableJobs: table(tableJobs,
+	},
+	tableJobs: {
 		index(indexID, func(r *jobRow) ([]byte, bool) { return []byte(r.job.ID), true }),
 		index(indexOrg, func(r *jobRow) ([]byte, bool) {
 			return append(newestFirst(part(nil, r.job.Org), r.job.Created), r.job.ID...), true
@@ -80,17 +78,17 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		index(indexOutput, func(r *jobRow) ([]byte, bool) {
 			return append(part(nil, r.output), r.job.ID...), r.unsettled
 		}),
-	),
-	tableWebhooks: table(tableWebhooks,
+	},
+	tableWebhooks: {
 		index(indexID, func(w *Webhook) ([]byte, bool) { return webhookKey(w.Org, w.ID), true }),
 		index(indexOrg, func(w *Webhook) ([]byte, bool) { return append(timeKey(part(nil, w.Org), w.Created), w.ID...), true }),
-	),
-	tableEvents: table(tableEvents,
+	},
+	tableEvents: {
 		index(indexID, func(e *Event) ([]byte, bool) { return number(nil, e.Number), true }),
 		index(indexOutbox, func(e *Event) ([]byte, bool) { return number(nil, e.Number), !e.Done }),
 		index(indexWebhook, func(e *Event) ([]byte, bool) { return number(webhookKey(e.Org, e.Webhook), ^e.Number), true }),
-	),
-	tableIdempotency: table(tableIdempotency,
+	},
+	tableIdempotency: {
 		index(indexID, func(r *idempotencyRow) ([]byte, bool) { return idempotencyKey(r.Org, r.Key), true }),
 		index(indexJob, func(r *idempotencyRow) ([]byte, bool) {
 			return append(part(nil, string(r.Job)), idempotencyKey(r.Org, r.Key)...), true
@@ -98,60 +96,34 @@ var schema = &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		index(indexAge, func(r *idempotencyRow) ([]byte, bool) {
 			return append(timeKey(nil, r.At), idempotencyKey(r.Org, r.Key)...), true
 		}),
-	),
-	tableNodes: table(tableNodes,
+	},
+	tableNodes: {
 		index(indexID, func(n *NodeState) ([]byte, bool) { return part(nil, n.ID), true }),
-	),
-	tableExpelled: table(tableExpelled,
+	},
+	tableExpelled: {
 		index(indexID, func(e *expelledPeer) ([]byte, bool) { return part(nil, e.ID), true }),
-	),
-	tableMeta: table(tableMeta,
+	},
+	tableMeta: {
 		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),
-	),
-}}
-
-func table(name string, indexes ...*memdb.IndexSchema) *memdb.TableSchema {
-	schema := &memdb.TableSchema{Name: name, Indexes: make(map[string]*memdb.IndexSchema, len(indexes))}
-	for _, index := range indexes {
-		schema.Indexes[index.Name] = index
-	}
-	return schema
+	},
 }
 
-func index[Row any](name string, key func(Row) ([]byte, bool)) *memdb.IndexSchema {
-	return &memdb.IndexSchema{Name: name, Unique: true, AllowMissing: name != indexID, Indexer: keyIndex[Row]{key}}
+// indexSchema is an index and what its rows' keys are; false for a row that it
+// leaves out.
+type indexSchema struct {
+	name string
+	key  func(row any) (key string, indexed bool, err error)
 }
 
-// keyIndex indexes rows by a key function. Queries pass the key, or its
-// beginning, ready-made: Get then lists the rows whose keys begin with it.
-type keyIndex[Row any] struct {
-	key func(Row) ([]byte, bool)
-}
-
-// FromObject implements memdb.SingleIndexer.
-func (i keyIndex[Row]) FromObject(raw any) (bool, []byte, error) {
-	row, ok := raw.(Row)
-	if !ok {
-		return false, nil, fmt.Errorf("index a %T as a %T", raw, row)
-	}
-	key, indexed := i.key(row)
-	if !indexed {
-		// With the same key before and after, an update would leave the old row.
-		return false, nil, nil
-	}
-	return true, key, nil
-}
-
-// FromArgs implements memdb.Indexer.
-func (i keyIndex[Row]) FromArgs(args ...any) ([]byte, error) {
-	if len(args) != 1 {
-		return nil, fmt.Errorf("look up by %d keys", len(args))
-	}
-	key, ok := args[0].([]byte)
-	if !ok {
-		return nil, fmt.Errorf("look up by a %T", args[0])
-	}
-	return key, nil
+func index[Row any](name string, key func(Row) ([]byte, bool)) indexSchema {
+	return indexSchema{name, func(raw any) (string, bool, error) {
+		row, ok := raw.(Row)
+		if !ok {
+			return "", false, fmt.Errorf("index a %T as a %T", raw, row)
+		}
+		bytes, indexed := key(row)
+		return string(bytes), indexed, nil
+	}}
 }
 
 // part appends text with its length before it, so that no text can run into

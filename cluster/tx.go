@@ -2,12 +2,9 @@ package cluster
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
-
-	"github.com/hashicorp/go-memdb"
 
 	"millrace/job"
 )
@@ -16,7 +13,7 @@ import (
 // commands wrote. Write errors are bugs (a row of the wrong type); they are
 // kept and stop the machine after the command.
 type tx struct {
-	txn       *memdb.Txn
+	txn       *transaction
 	counts    *counts
 	proposals *proposals
 	index     uint64 // raft index of the command
@@ -38,34 +35,8 @@ func (t *tx) remove(table string, row any) {
 	}
 }
 
-// first finds the row with exactly this key, the zero Row if there is none.
-func first[Row any](txn *memdb.Txn, table, index string, key []byte) (Row, bool) {
-	raw, err := txn.First(table, index, key)
-	if err != nil {
-		panic(err) // only for a table or index that the schema doesn't have
-	}
-	row, ok := raw.(Row)
-	return row, ok
-}
-
-// scan lists the rows whose keys begin with prefix, in the index's order. The
-// table must not be changed meanwhile: collect first.
-func scan[Row any](txn *memdb.Txn, table, index string, prefix []byte) iter.Seq[Row] {
-	return func(yield func(Row) bool) {
-		rows, err := txn.Get(table, index, prefix)
-		if err != nil {
-			panic(err) // only for a table or index that the schema doesn't have
-		}
-		for raw := rows.Next(); raw != nil; raw = rows.Next() {
-			if !yield(raw.(Row)) {
-				return
-			}
-		}
-	}
-}
-
 // scanFirst collects the first rows of an index: at most limit.
-func scanFirst[Row any](txn *memdb.Txn, table, index string, limit int, wanted func(Row) bool) []Row {
+func scanFirst[Row any](txn *transaction, table, index string, limit int, wanted func(Row) bool) []Row {
 	var rows []Row
 	for row := range scan[Row](txn, table, index, nil) {
 		if len(rows) == limit || !wanted(row) {
@@ -117,7 +88,7 @@ type counts struct {
 	changed bool
 }
 
-func countsOf(txn *memdb.Txn) *counts {
+func countsOf(txn *transaction) *counts {
 	c := &counts{metaRow: metaOf(txn)}
 	c.Jobs = maps.Clone(c.Jobs)
 	if c.Jobs == nil {
@@ -126,7 +97,7 @@ func countsOf(txn *memdb.Txn) *counts {
 	return c
 }
 
-func (c *counts) store(txn *memdb.Txn) error {
+func (c *counts) store(txn *transaction) error {
 	if !c.changed {
 		return nil
 	}
@@ -136,7 +107,7 @@ func (c *counts) store(txn *memdb.Txn) error {
 	return nil
 }
 
-func metaOf(txn *memdb.Txn) metaRow {
+func metaOf(txn *transaction) metaRow {
 	if row, ok := first[*metaRow](txn, tableMeta, indexID, []byte{0}); ok {
 		return *row
 	}
