@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"millrace/job"
+)
+
+func TestASubmissionIsReadByHandAsPackageJSONReadsIt(t *testing.T) {
+	usual, err := json.Marshal(createJob("default", "11111111111"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, byHand := cutCreateJob(usual); !byHand {
+		t.Errorf("the usual form has changed, and is no longer read by hand: %s", usual)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9:/.?=-]{0,20}`), rapid.String())
+		location := func(name string) job.Location {
+			return job.Location{URL: text.Draw(t, name), Sealed: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, name+" sealed")}
+		}
+		c := CreateJob{
+			ID: job.ID(text.Draw(t, "id")), Org: text.Draw(t, "org"), IdempotencyKey: text.Draw(t, "key"), RequestHash: text.Draw(t, "hash"),
+			At: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "at"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
+			Spec: job.Spec{
+				Input: location("input"), Output: location("output"), Codec: job.Codec(text.Draw(t, "codec")), Quality: job.Quality(text.Draw(t, "quality")),
+				Priority: rapid.IntRange(-10, 10).Draw(t, "priority"), SegmentDuration: time.Duration(rapid.Int64().Draw(t, "segment")),
+			},
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "resolutions") {
+			c.Spec.Resolutions = append(c.Spec.Resolutions, job.Resolution(rapid.IntRange(1, 4000).Draw(t, "lines")))
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "outputs") {
+			c.Spec.Outputs = append(c.Spec.Outputs, job.OutputKind(text.Draw(t, "kind")))
+		}
+		if rapid.Bool().Draw(t, "metadata") {
+			c.Spec.ClientMetadata = json.RawMessage(`{"a":1}`)
+		}
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rapid.IntRange(0, 3).Draw(t, "damage") == 0 { // a byte that is another
+			data[rapid.IntRange(0, len(data)-1).Draw(t, "at byte")] = rapid.Byte().Draw(t, "byte")
+		}
+		var want CreateJob
+		wrong := json.Unmarshal(data, &want)
+		if got, byHand := cutCreateJob(data); byHand && (wrong != nil || !reflect.DeepEqual(got, want)) {
+			t.Fatalf("%s: by hand %+v, by package json %+v, %v", data, got, want, wrong)
+		}
+	})
+}
