@@ -18,6 +18,9 @@ func outputKey(output job.Location) string {
 		return output.URL // never written by the API; compared as it is
 	}
 	key := strings.ToLower(parsed.Scheme) + "://" + strings.ToLower(parsed.Host) + path.Clean("/"+parsed.Path)
+	if parsed.RawQuery == "" {
+		return key // the usual one
+	}
 	if endpoint := parsed.Query().Get("endpoint"); endpoint != "" {
 		key += "?endpoint=" + strings.ToLower(strings.TrimRight(endpoint, "/"))
 	}
