@@ -39,7 +39,8 @@ func stateless(t *testing.T) (front, back *fixture, base string) {
 		t.Fatal(err)
 	}
 	empty.keys = back.keys
-	return empty, back, empty.serve()
+	stop := empty.serve()
+	return empty, back, stop
 }
 
 func TestPeerWithoutStateHasAnotherAnswer(t *testing.T) {

@@ -222,7 +222,7 @@ func TestBackupIsWholeOrCutOff(t *testing.T) {
 	f, r := newRack(t)
 	base := f.serve()
 	fetch := func() (*http.Response, string, error) {
-		request, err := http.NewRequestWithContext(t.Context(), "GET", base+"/api/v1/cluster/backup/", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/v1/cluster/backup/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

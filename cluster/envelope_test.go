@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -19,7 +20,7 @@ func TestAnEnvelopeIsWhatPackageJSONMakesAndReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := appendEnvelope(nil, e); string(got) != string(want) {
+		if got := appendEnvelope(nil, e); !bytes.Equal(got, want) {
 			t.Errorf("%s: written %s, not %s", name, got, want)
 		}
 		var got envelope

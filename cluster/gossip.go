@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -62,7 +63,7 @@ type gossip struct {
 	gone map[string]int    // see understands
 }
 
-func startGossip(config Config, id string, self Identity, keys [][]byte, shares *shares, logger *slog.Logger) (*gossip, error) {
+func startGossip(ctx context.Context, config Config, id string, self Identity, keys [][]byte, shares *shares, logger *slog.Logger) (*gossip, error) {
 	host, portText, err := net.SplitHostPort(config.GossipAddr)
 	if err != nil {
 		return nil, fmt.Errorf("gossip address %q: %w", config.GossipAddr, err)
@@ -78,7 +79,7 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, shares 
 	settings := g.settings(id)
 	settings.BindAddr, settings.BindPort, settings.AdvertisePort = host, port, port
 	if config.Advertise != "" {
-		if settings.AdvertiseAddr, err = resolveHost(config.Advertise); err != nil {
+		if settings.AdvertiseAddr, err = resolveHost(ctx, config.Advertise); err != nil {
 			return nil, fmt.Errorf("start gossip: %w", err)
 		}
 	}
@@ -96,8 +97,8 @@ func startGossip(config Config, id string, self Identity, keys [][]byte, shares 
 
 // resolveHost finds the address of a host, which gossip carries as such. An
 // IPv4 one is taken where there are both.
-func resolveHost(host string) (string, error) {
-	addresses, err := net.LookupIP(host)
+func resolveHost(ctx context.Context, host string) (string, error) {
+	addresses, err := net.DefaultResolver.LookupIP(ctx, "ip", host)
 	if err != nil {
 		return "", fmt.Errorf("find the address to advertise: %w", err)
 	}

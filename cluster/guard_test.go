@@ -24,7 +24,8 @@ func hang(t *testing.T, b, a *Peer) (ended <-chan error, asked bool) {
 	select {
 	case <-arrived:
 		return over, true
-	case <-over:
+	case err := <-over:
+		t.Logf("the call ended before it came: %v", err)
 		return over, false
 	}
 }

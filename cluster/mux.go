@@ -158,7 +158,6 @@ func (m *mux) dial(ctx context.Context, address string, kind byte) (net.Conn, er
 		if !m.track(tracked) {
 			return nil, errors.Join(net.ErrClosed, raw.Close())
 		}
-		conn = tracked
 		secured := tls.Client(tracked, m.bundle.clientConfig())
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, err), tracked.Close())

@@ -127,14 +127,14 @@ func Open(ctx context.Context, config Config) (_ *Peer, err error) {
 	if err := p.startRaft(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.startMembership(); err != nil {
+	if err := p.startMembership(ctx); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
 // startMembership opens the peer to the others.
-func (p *Peer) startMembership() (err error) {
+func (p *Peer) startMembership(ctx context.Context) (err error) {
 	for method, handler := range map[string]Handler{
 		callPropose: p.servePropose, callReadIndex: p.serveReadIndex, callWelcome: p.serveWelcome,
 		callPledge: p.servePledge, callRelease: p.serveRelease, callJoin: p.serveJoin,
@@ -154,7 +154,7 @@ func (p *Peer) startMembership() (err error) {
 			return err
 		}
 	}
-	talk, err := startGossip(p.config, p.id, p.identity(), keys, p.shares, p.log)
+	talk, err := startGossip(ctx, p.config, p.id, p.identity(), keys, p.shares, p.log)
 	if err != nil {
 		return err
 	}

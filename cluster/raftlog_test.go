@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -42,7 +43,7 @@ func TestALogThatWasCutOffAtItsEndIsReadAfterARestart(t *testing.T) {
 	defer func() { _ = disk.Close() }()
 	for index, term := range map[uint64]uint64{1: 1, 3: 1, 4: 2} {
 		var got raft.Log
-		if err := disk.log.GetLog(index, &got); err != nil || got.Term != term || string(got.Data) != string(entry(index, term).Data) {
+		if err := disk.log.GetLog(index, &got); err != nil || got.Term != term || !bytes.Equal(got.Data, entry(index, term).Data) {
 			t.Errorf("entry %d is %q of term %d (%v), want term %d", index, got.Data, got.Term, err, term)
 		}
 	}

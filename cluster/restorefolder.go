@@ -59,7 +59,7 @@ func restore(dir string, r io.Reader, key string) (err error) {
 	defer func() {
 		err = errors.Join(err, lock.Close())
 		if err != nil {
-			err = errors.Join(err, clear(dir, errors.Is(missing, fs.ErrNotExist)))
+			err = errors.Join(err, empty(dir, errors.Is(missing, fs.ErrNotExist)))
 		}
 	}()
 	// First: with this and without a log no peer takes the folder for a new one.
@@ -80,8 +80,8 @@ func restore(dir string, r io.Reader, key string) (err error) {
 	return nil
 }
 
-// clear takes back what a restore that failed has made.
-func clear(dir string, folderToo bool) error {
+// empty takes back what a restore that failed has made.
+func empty(dir string, folderToo bool) error {
 	if folderToo {
 		return os.RemoveAll(dir)
 	}

@@ -107,7 +107,7 @@ func formulate(machines []*machine, uploads []*upload) *program {
 		}
 		group := groups[c.name]
 		ladder := c.renditions()
-		for cut := 0; cut < len(ladder); cut++ {
+		for cut := range ladder {
 			upper, lower := ladder[:len(ladder)-cut], ladder[len(ladder)-cut:]
 			var first, second []map[int]float64
 			for _, kind := range order {
@@ -270,7 +270,7 @@ func (p *program) begin(a *mat.Dense, groups, resources, t int) []int {
 			longest = r
 		}
 	}
-	basis := append(chosen, t)
+	basis := append(slices.Clone(chosen), t)
 	for r := range resources {
 		if r != longest {
 			basis = append(basis, t+1+r)

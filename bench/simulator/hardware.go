@@ -179,8 +179,8 @@ func (r Rack) build(random *rand.Rand) []*machine {
 func (r Rack) Devices() int {
 	sum := 0
 	for kind, count := range r.Nodes {
-		if make := kinds[kind]; make != nil {
-			sum += count * len(make().Devices)
+		if build := kinds[kind]; build != nil {
+			sum += count * len(build().Devices)
 		}
 	}
 	return sum
