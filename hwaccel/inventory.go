@@ -26,6 +26,9 @@ type InventoryConfig struct {
 	Trials Trier
 	// Threads bounds the CPU's, 0: what it has.
 	Threads int
+	// ScratchBytes is the disk that all attempts of the machine may fill together;
+	// 0 is no limit.
+	ScratchBytes int64
 	Logger  *slog.Logger // nil is silent
 }
 
@@ -177,6 +180,9 @@ func (i *Inventory) look(ctx context.Context) {
 	for _, sighting := range scan.Devices {
 		if i.config.Threads > 0 && sighting.Device.Kind == CPU {
 			sighting.Room.Threads = i.config.Threads
+		}
+		if sighting.Device.Kind == CPU {
+			sighting.Room.ScratchBytes = i.config.ScratchBytes
 		}
 		seen[sighting.Device.ID] = true
 		s := i.find(sighting.Device.ID)

@@ -392,6 +392,11 @@ func TestConsumerCardsOfAHostShareTheirLimit(t *testing.T) {
 		if roomA, roomB := rooms(); roomA != 3 || roomB != 2 {
 			t.Errorf("got room for %d and %d", roomA, roomB)
 		}
+		for _, p := range r.Profiles()[1:] {
+			if p.SharedSessions != 5 {
+				t.Errorf("%s says that the cards may hold %d sessions together, they were seen to hold 5", p.Device.ID, p.SharedSessions)
+			}
+		}
 		for _, use := range onB {
 			use.End(t.Context(), nil, false)
 		}

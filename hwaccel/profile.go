@@ -12,6 +12,10 @@ type Profile struct {
 	DeviceFilters []string `json:"device_filters,omitempty"`
 	// Room is all that the device can hold at once.
 	Room Room `json:"room"`
+	// SharedSessions is how many encode sessions this device and the others of its
+	// host that have it may hold together, whoever holds them now among our own
+	// attempts: the driver counts consumer cards as one. 0 if no limit is known.
+	SharedSessions int `json:"shared_sessions,omitempty"`
 }
 
 // EncoderProfile is how one encoder did on a device.

@@ -31,6 +31,7 @@ func (i *Inventory) Profiles() []Profile {
 		}
 		profile.Device = s.sighting.Device
 		profile.Room = i.roomOf(s).room
+		profile.SharedSessions = i.sharedSessions(s)
 		profile.Encoders = slices.Clone(profile.Encoders)
 		if s.lost != "" {
 			profile.Device.Unusable = "the device is lost: " + s.lost
@@ -134,6 +135,27 @@ func (i *Inventory) roomWith(s *state, sighting Sighting) roomNow {
 		now.room.Sessions = max(1, now.room.Sessions-i.othersSessions(s, sighting))
 	}
 	return now
+}
+
+// sharedSessions is what the host's cards that have a learned limit together may
+// hold of it: what isn't held by strangers. 0 if none is known, or if only one
+// card has it, which its own room says already. i.mu is held.
+func (i *Inventory) sharedSessions(s *state) int {
+	limit, known := i.limits.of(s.sighting.Device.ID, time.Now())
+	if !known {
+		return 0
+	}
+	cards, strangers := 0, 0
+	for _, other := range i.devices {
+		if i.limits.shared(s.sighting.Device.ID, other.sighting.Device.ID) {
+			cards++
+			strangers += i.othersSessions(other, other.sighting)
+		}
+	}
+	if cards < 2 {
+		return 0
+	}
+	return max(0, limit-strangers)
 }
 
 // othersSessions is how many encode sessions aren't ours. By their process

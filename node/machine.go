@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/bits"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,22 @@ func machineLoad(root fs.FS, dataDir string, threads int) func(*toldLoad) {
 			load.DiskFree = int64(disk.Bavail) * disk.Bsize
 		}
 	}
+}
+
+// scratchFor is how much of the free disk where dir lies attempts may fill
+// together, in bytes: nine tenths, the rest is for the state, rounded down to a
+// power of two so that machines which hardly differ are alike to the scheduler.
+// 0 if it can't be read.
+func scratchFor(dir string) int64 {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		return 0
+	}
+	free := int64(disk.Bavail) * disk.Bsize / 10 * 9
+	if free < 1 {
+		return 1 // full is not the same as unknown
+	}
+	return 1 << (bits.Len64(uint64(free)) - 1)
 }
 
 // memoryAvailable is what the kernel says can be had without swapping, in bytes.

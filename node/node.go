@@ -261,7 +261,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 		return fmt.Errorf("empty the scratch folder: %w", err)
 	}
 	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Logger: log}
-	inventory := hwaccel.NewInventory(hwaccel.InventoryConfig{Machine: &hwaccel.Machine{}, Trials: trials, Threads: config.Slots, Logger: log})
+	inventory := hwaccel.NewInventory(hwaccel.InventoryConfig{Machine: &hwaccel.Machine{}, Trials: trials, Threads: config.Slots, ScratchBytes: scratchFor(scratch), Logger: log})
 	err = inventory.Start(ctx)
 	if ctx.Err() != nil {
 		return nil // stopped before it had begun

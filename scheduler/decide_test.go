@@ -96,6 +96,16 @@ func TestDecide(t *testing.T) {
 			func(e *Engine) { queue(e, Job{ID: "j"}, cpuWork, 100, 100) },
 			[]string{"j/encode-00000@a/cpu×1"},
 		},
+		"a chunk waits for room on the scratch disk": {
+			[]Node{cpuNode("a", 4, func(n *Node) { n.Host[Scratch] = 256 << 20 })},
+			func(e *Engine) { queue(e, Job{ID: "j"}, cpuWork, 100, 100) },
+			[]string{"j/encode-00000@a/cpu×1"}, // it may leave 168 MB
+		},
+		"work that may need more disk than there is gets all of it": {
+			[]Node{cpuNode("a", 4, func(n *Node) { n.Host[Scratch] = 16 << 20 })},
+			func(e *Engine) { queue(e, Job{ID: "j"}, cpuWork, 100, 100) },
+			[]string{"j/encode-00000@a/cpu×1"},
+		},
 		"every GPU of a node is used": {
 			[]Node{gpuNode("a", 32, 3, nil)},
 			func(e *Engine) {

@@ -21,6 +21,14 @@ func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
 	}
 	for _, profile := range profiles {
 		d := Device{ID: profile.Device.ID, Kind: profile.Device.Kind, Name: profile.Device.Name, Sessions: profile.Room.Sessions}
+		if profile.SharedSessions > 0 {
+			// Its own room leaves out what the other cards hold, and changes with it:
+			// what was decided says that sooner.
+			d.Consumer, d.Sessions = true, profile.SharedSessions
+			if shared[HostSessions] == 0 || int64(profile.SharedSessions) < shared[HostSessions] {
+				shared[HostSessions] = int64(profile.SharedSessions)
+			}
+		}
 		if d.Kind != hwaccel.CPU {
 			d.MemoryBytes = profile.Room.MemoryBytes
 		}
@@ -28,7 +36,7 @@ func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
 			if encoder.Works {
 				d.Encoders = append(d.Encoders, Speed{Codec: encoder.Encoder, FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads)})
 			}
-			if encoder.Works && encoder.Sessions > 0 && (d.Sessions == 0 || encoder.Sessions < d.Sessions) {
+			if encoder.Works && encoder.Sessions > 0 && !d.Consumer && (d.Sessions == 0 || encoder.Sessions < d.Sessions) {
 				d.Sessions = encoder.Sessions
 			}
 		}

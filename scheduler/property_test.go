@@ -40,6 +40,7 @@ func (d *drill) step(t *rapid.T) {
 				g.Sessions = rapid.SampledFrom([]int{0, 5, 8}).Draw(t, "sessions")
 			})
 		}
+		node.Host[Scratch] = rapid.SampledFrom([]int64{0, 200 << 20, 512 << 20}).Draw(t, "scratch")
 		node.Host[Memory] = int64(rapid.IntRange(1, 4).Draw(t, "memory")) << 30
 		if rapid.IntRange(0, 3).Draw(t, "closed") == 0 {
 			node.Closed = "it is draining"

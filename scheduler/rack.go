@@ -237,7 +237,7 @@ func hostKey(node *Node) string {
 	}
 	slices.Sort(kinds)
 	labels := slices.Sorted(slices.Values(node.Labels))
-	return fmt.Sprintf("%d %d %d %d %q %q", node.Host[Threads], node.Host[Memory]>>30, node.Host[Network]/1_000_000, node.Host[HostSessions], labels, kinds)
+	return fmt.Sprintf("%d %d %d %d %d %q %q", node.Host[Threads], node.Host[Memory]>>30, node.Host[Scratch], node.Host[Network]/1_000_000, node.Host[HostSessions], labels, kinds)
 }
 
 // wholeHost is the host's room with its unlimited dimensions filled in.

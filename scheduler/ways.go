@@ -47,6 +47,10 @@ const (
 	startSeconds = 0.4
 	// hardwareStart is the same on a GPU, which decodes what comes before faster.
 	hardwareStart = 0.25
+	// scratchBytesPerPixel is what a chunk leaves on the scratch disk until it is
+	// uploaded, for each pixel of its pictures: two minutes at 30 frames and a
+	// tenth of a bit, which a ladder's caps on the rate come to.
+	scratchBytesPerPixel = 120 * 30 / 10 / 8
 	// inspectSeconds, packageSeconds and thumbnailSeconds are for tasks that
 	// encode nothing.
 	inspectSeconds   = 1.0
@@ -177,7 +181,7 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 		w.seconds = encode*threads/wideLoss + cpu + cpuDecodeSeconds(&c.spec, work, threads)
 		w.need = Room{Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels))}
 		w.divisible = true
-		return w.fitted(work)
+		return w.fitted(work, area)
 	}
 	sessions := int64(len(sizes))
 	if sessions > c.whole[Sessions] || c.spec.Consumer && sessions > c.whole[HostSessions] {
@@ -202,7 +206,7 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 	if c.spec.Consumer {
 		w.need[HostSessions] = sessions
 	}
-	return w.fitted(work)
+	return w.fitted(work, area)
 }
 
 // mixedWay decodes on a device that can't encode, as GPUs made for computing,
@@ -216,20 +220,25 @@ func mixedWay(work Work, c *class, w way, sizes []int, effort float64) (way, boo
 	if !ok {
 		return way{}, false
 	}
-	largest := slices.Max(sizes)
+	largest, area := slices.Max(sizes), 0
+	for _, pixels := range sizes {
+		area += pixels
+	}
 	threads := float64(c.whole[Threads]) / Thread
 	w.seconds = max(encode*effort*threads/wideLoss+cpuSeconds(work, largest)+fetchSeconds*float64(work.SourcePixels)/fullHD, decode)
 	w.need = Room{
 		Decode: part(decode / w.seconds), GPUMemory: min(c.whole[GPUMemory], gpuContextBytes+gpuBytesPerPixel*int64(work.SourcePixels)),
 		Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels)),
 	}
-	return w.fitted(work)
+	return w.fitted(work, area)
 }
 
-// fitted adds what every way needs, and says whether an idle device has that.
-func (w way) fitted(work Work) (way, bool) {
-	// A task that needs more memory than there is gets all of it.
+// fitted adds what every way needs for pictures of so many pixels in all, and says
+// whether an idle device has that.
+func (w way) fitted(work Work, area int) (way, bool) {
+	// A task that needs more memory or disk than there is gets all of it.
 	w.need[Memory] = min(w.need[Memory], w.class.whole[Memory])
+	w.need[Scratch] = min(scratchBytesPerPixel*int64(area), w.class.whole[Scratch])
 	if work.BytesPerFrame > 0 {
 		w.need[Network] = min(w.class.whole[Network], int64(float64(work.BytesPerFrame)/w.seconds))
 	}
