@@ -29,7 +29,7 @@ type InventoryConfig struct {
 	// ScratchBytes is the disk that all attempts of the machine may fill together;
 	// 0 is no limit.
 	ScratchBytes int64
-	Logger  *slog.Logger // nil is silent
+	Logger       *slog.Logger // nil is silent
 }
 
 // Trier measures devices: see the methods of [Trials].
