@@ -49,10 +49,11 @@ const (
 
 // Scheduler simulates, and measures how fast decisions are.
 func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, error) {
-	rack, workload := simulator.MixedRack, simulator.Batch
-	if err := readJSON(config.Rack, &rack); err != nil {
+	rack, err := readRack(config.Rack)
+	if err != nil {
 		return SchedulerReport{}, fmt.Errorf("read the rack: %w", err)
 	}
+	workload := simulator.Batch
 	if err := readJSON(config.Workload, &workload); err != nil {
 		return SchedulerReport{}, fmt.Errorf("read the workload: %w", err)
 	}
@@ -97,6 +98,17 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 	report.Speed = simulator.MeasureSpeed(speedDevices, speedTasks, speedPlacements)
 	report.PlacementsPerSecond = report.Speed.PerSecond
 	return report, nil
+}
+
+// readRack is the rack of a file, or the usual one without a file. The file's
+// nodes are all there are: JSON would add them to a map that has some.
+func readRack(file string) (simulator.Rack, error) {
+	if file == "" {
+		return simulator.MixedRack, nil
+	}
+	var rack simulator.Rack
+	err := readJSON(file, &rack)
+	return rack, err
 }
 
 // readJSON reads a file into value; no file leaves it as it is.
