@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -68,24 +66,9 @@ type caller struct {
 
 func newCaller(p *Peer) *caller {
 	c := &caller{peer: p, handlers: make(map[string]Handler)}
-	c.idle = &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, helloTimeout)
-			defer cancel()
-			conn, err := p.mux.dial(ctx, address, kindCall)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-			}
-			return conn, nil
-		},
-		MaxIdleConnsPerHost: idleCalls, IdleConnTimeout: 90 * time.Second, DisableCompression: true,
-	}
+	c.idle = p.httpTo(kindCall, helloTimeout, 90*time.Second)
 	c.client = &http.Client{Transport: c.idle}
-	c.server = &http.Server{
-		Handler: c, ReadHeaderTimeout: helloTimeout, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return p.alive },
-		ErrorLog:    log.New(lineLogger{p.log.With("part", "calls")}, "", 0),
-	}
+	c.server = p.httpServer(c, 16<<10, "calls")
 	return c
 }
 

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,14 +49,7 @@ type server struct {
 // loadPledge reads the pledge that a data folder holds, nil for none.
 func loadPledge(folder string) (*pledge, error) {
 	name := filepath.Join(folder, pledgeFile)
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	given := &pledge{}
-	if err == nil {
-		err = json.Unmarshal(data, given)
-	}
+	given, err := readNote[pledge](name)
 	if err != nil {
 		return nil, fmt.Errorf("read the pledge in %s: %w", name, err)
 	}
@@ -68,17 +60,13 @@ func loadPledge(folder string) (*pledge, error) {
 func (p *Peer) setPledge(given *pledge) error {
 	name := filepath.Join(p.config.DataDir, pledgeFile)
 	if given == nil {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeNote(name); err != nil {
 			return fmt.Errorf("take the pledge back: %w", err)
 		}
 		p.pledge = nil
 		return nil
 	}
-	data, err := json.Marshal(given)
-	if err == nil {
-		err = writeDurably(name, data)
-	}
-	if err != nil {
+	if err := writeNote(name, given); err != nil {
 		return fmt.Errorf("keep the pledge: %w", err)
 	}
 	p.pledge = given

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"slices"
@@ -93,18 +92,7 @@ type forwarder struct {
 }
 
 func newForwarder(p *Peer) *forwarder {
-	return &forwarder{peer: p, grace: forwardGrace, http: &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, forwardDial)
-			defer cancel()
-			conn, err := p.mux.dial(ctx, address, kindAPI)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-			}
-			return conn, nil
-		},
-		MaxIdleConnsPerHost: idleCalls, IdleConnTimeout: forwardIdle, DisableCompression: true,
-	}}
+	return &forwarder{peer: p, grace: forwardGrace, http: p.httpTo(kindAPI, forwardDial, forwardIdle)}
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -45,11 +44,7 @@ type forwarded struct {
 
 func newForwarded(p *Peer) *forwarded {
 	f := &forwarded{peer: p, drains: forwardedDrain, open: make(map[*forwardedAnswer]context.CancelFunc), gone: make(chan struct{})}
-	f.server = &http.Server{
-		Handler: f, ReadHeaderTimeout: helloTimeout, MaxHeaderBytes: forwardedHeaderBytes,
-		BaseContext: func(net.Listener) context.Context { return p.alive },
-		ErrorLog:    log.New(lineLogger{p.log.With("part", "forwarded")}, "", 0),
-	}
+	f.server = p.httpServer(f, forwardedHeaderBytes, "forwarded")
 	return f
 }
 

@@ -1,11 +1,7 @@
 package cluster
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -157,11 +153,7 @@ func (p *Peer) becomeWorker(term uint64) error {
 
 // park keeps raft from asking for votes. The caller holds standing.mu.
 func (p *Peer) park(r retirement) error {
-	data, err := json.Marshal(r)
-	if err == nil {
-		err = writeDurably(filepath.Join(p.config.DataDir, retiredFile), data)
-	}
-	if err != nil {
+	if err := writeNote(filepath.Join(p.config.DataDir, retiredFile), r); err != nil {
 		return fmt.Errorf("note that the log is a former voter's: %w", err)
 	}
 	p.standing.retired, p.standing.since = &r, time.Now()
@@ -170,7 +162,7 @@ func (p *Peer) park(r retirement) error {
 
 // unpark makes this peer one of raft's again. The caller holds standing.mu.
 func (p *Peer) unpark() error {
-	if err := os.Remove(filepath.Join(p.config.DataDir, retiredFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeNote(filepath.Join(p.config.DataDir, retiredFile)); err != nil {
 		return err
 	}
 	p.standing.retired = nil
@@ -189,14 +181,7 @@ func (p *Peer) electAfter(heartbeat, election time.Duration) error {
 // loadRetirement reads whether the folder's log is a former voter's; nil if not.
 func loadRetirement(folder string) (*retirement, error) {
 	name := filepath.Join(folder, retiredFile)
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	r := &retirement{}
-	if err == nil {
-		err = json.Unmarshal(data, r)
-	}
+	r, err := readNote[retirement](name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
