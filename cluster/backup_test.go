@@ -36,6 +36,7 @@ func (w *slowWriter) Write(data []byte) (int, error) {
 }
 
 func TestABackupHoldsWhatWasAcknowledgedBeforeItAndBecomesANewCluster(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	follower := othersThan(peers, leader)[0]

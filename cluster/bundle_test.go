@@ -70,6 +70,7 @@ func secureTrio(t *testing.T) (peers map[string]*Peer, whole string, dirs []stri
 }
 
 func TestWithoutTheBundleNobodyGetsIn(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, _, _ := secureTrio(t)
 	inside := peers["a"]
 	propose[any](t, inside, createOrg("default"))
@@ -124,6 +125,7 @@ func TestWithoutTheBundleNobodyGetsIn(t *testing.T) {
 }
 
 func TestAPeerThatTrustsAnybodyIsRefusedByTheOthers(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, whole, dirs := secureTrio(t)
 	_, other := newBundle(t)
 	// Signed by the cluster's CA, but not for a peer.
@@ -177,6 +179,7 @@ func certificateIn(t *testing.T, dir string) tls.Certificate {
 }
 
 func TestARevokedCertificateIsRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, whole, dirs := secureTrio(t)
 	b := peers["b"] // shows the certificate in dirs[1]
 	serial := b.bundle.now().certificate.Leaf.SerialNumber
@@ -199,6 +202,7 @@ func TestARevokedCertificateIsRefused(t *testing.T) {
 }
 
 func TestAnExpiredCertificateIsRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, whole, dirs := secureTrio(t)
 	if err := IssueCertificate(whole, dirs[1], "old", -time.Minute); err != nil {
 		t.Fatal(err)
@@ -211,6 +215,7 @@ func TestAnExpiredCertificateIsRefused(t *testing.T) {
 }
 
 func TestATornCertificateLeavesTheFormerInUse(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, _, dirs := secureTrio(t)
 	if err := os.WriteFile(filepath.Join(dirs[1], bundleNode), []byte("half a certif"), 0o600); err != nil {
 		t.Fatal(err)
@@ -223,6 +228,7 @@ func TestATornCertificateLeavesTheFormerInUse(t *testing.T) {
 }
 
 func TestTheGossipKeyIsChangedWhileAllRun(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, _, dirs := secureTrio(t)
 	old, err := os.ReadFile(filepath.Join(dirs[0], bundleGossip))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestAnotherPeerTakesOverFromAKilledLeader(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	propose[any](t, peers["a"], createOrg("default"))
 	acknowledged := make(map[job.ID]bool)
@@ -61,6 +62,7 @@ func TestAnotherPeerTakesOverFromAKilledLeader(t *testing.T) {
 }
 
 func TestAPlannedStopHandsTheLeadershipOver(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	others := othersThan(peers, leader)
@@ -101,6 +103,7 @@ func TestAPlannedStopHandsTheLeadershipOver(t *testing.T) {
 }
 
 func TestCallsOfTheRoomsAbove(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	follower := othersThan(peers, leader)[0]

@@ -10,6 +10,7 @@ import (
 // Two of three voters were replaced, one after the other; then all others stop
 // and those two come back. By their own logs they could be a majority.
 func TestFormerVotersElectNobody(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w", "x")
 	leader := leaderOf(t, peers)
 	var former []*Peer

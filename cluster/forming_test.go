@@ -10,6 +10,7 @@ import (
 )
 
 func TestAClusterFormsOnceInAnyOrder(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, order := range [][]string{{"a", "b", "c"}, {"c", "b", "a"}, {"b", "a", "c"}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
 			peers := trio(t, order...)
@@ -41,6 +42,7 @@ func TestAClusterFormsOnceInAnyOrder(t *testing.T) {
 }
 
 func TestAllAtOnceFormOneCluster(t *testing.T) {
+	t.Parallel() // it mostly waits
 	// The addresses are known before anybody starts, as in a real deployment.
 	var addresses []string
 	for range 3 {
@@ -78,6 +80,7 @@ func TestAllAtOnceFormOneCluster(t *testing.T) {
 }
 
 func TestTwoClustersNeverMerge(t *testing.T) {
+	t.Parallel() // it mostly waits
 	one := launch(t, member(t, "a"))
 	ready(t, one)
 	config := member(t, "b")

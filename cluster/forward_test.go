@@ -57,6 +57,7 @@ func requestOf(t *testing.T, method, url, body string) *http.Request {
 }
 
 func TestAWorkersRequestsComeToTheLeaderAsTheyWere(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	leader := leaderOf(t, peers)
 	type seen struct {
@@ -103,6 +104,7 @@ func TestAWorkersRequestsComeToTheLeaderAsTheyWere(t *testing.T) {
 }
 
 func TestStreamsPassUnbufferedAndEndWithTheClient(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	next, gone := make(chan struct{}), make(chan struct{})
 	handle(peers, func(_ *Peer, w http.ResponseWriter, r *http.Request) {
@@ -173,6 +175,7 @@ func TestStreamsPassUnbufferedAndEndWithTheClient(t *testing.T) {
 }
 
 func TestADeadlineGoesAlong(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	handle(peers, func(_ *Peer, _ http.ResponseWriter, r *http.Request) {
 		if _, limited := r.Context().Deadline(); !limited {
@@ -191,6 +194,7 @@ func TestADeadlineGoesAlong(t *testing.T) {
 }
 
 func TestAnotherVoterIsAskedOnlyForWhatCantHaveBeenDone(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	url := front(t, peers["w"])
 	leader := leaderOf(t, peers)
@@ -249,6 +253,7 @@ func TestAnotherVoterIsAskedOnlyForWhatCantHaveBeenDone(t *testing.T) {
 }
 
 func TestARequestLeavesAFrozenLeaderWhenThereIsAnother(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	url := front(t, peers["w"])
 	leader := leaderOf(t, peers)
@@ -281,6 +286,7 @@ func TestARequestLeavesAFrozenLeaderWhenThereIsAnother(t *testing.T) {
 }
 
 func TestWhenNobodyCanBeReachedTheClientIsToldToTryAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	url := front(t, peers["w"])
 	check := func(response *http.Response, body string) {
@@ -304,6 +310,7 @@ func TestWhenNobodyCanBeReachedTheClientIsToldToTryAgain(t *testing.T) {
 }
 
 func TestAStoppingPeerFinishesRequestsAndEndsStreams(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	url := front(t, peers["w"])
 	leader := leaderOf(t, peers)

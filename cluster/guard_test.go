@@ -31,6 +31,7 @@ func hang(t *testing.T, b, a *Peer) (ended <-chan error, asked bool) {
 }
 
 func TestOpenConnectionsEndWhenTheirCertificateIsRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, refuse := range map[string]func(t *testing.T, b *Peer, dir string){
 		"revoked": func(t *testing.T, b *Peer, dir string) {
 			serial := b.bundle.now().certificate.Leaf.SerialNumber.Text(16)
@@ -82,6 +83,7 @@ func TestOpenConnectionsEndWhenTheirCertificateIsRefused(t *testing.T) {
 }
 
 func TestAnOpenConnectionEndsWithItsCertificate(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, whole, dirs := secureTrio(t)
 	b, a := peers["b"], peers["a"]
 	for validity := time.Second; ; validity *= 2 { // on a busy machine it may have expired before it is shown
@@ -101,6 +103,7 @@ func TestAnOpenConnectionEndsWithItsCertificate(t *testing.T) {
 }
 
 func TestRenewedCertificatesAndAuthoritiesCostNoConnection(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers, whole, dirs := secureTrio(t)
 	b, a := peers["b"], peers["a"]
 	ended, asked := hang(t, b, a)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestALateJoinerCatchesUpBySnapshot(t *testing.T) {
+	t.Parallel() // it mostly waits
 	config := member(t, "a")
 	config.TrailingLogs = 1
 	first := launch(t, config)
@@ -28,6 +29,7 @@ func TestALateJoinerCatchesUpBySnapshot(t *testing.T) {
 }
 
 func TestAllPeersComeBackAtOnceAtOtherAddresses(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	propose[any](t, peers["b"], createOrg("default"))
 	configs := make(map[string]Config)
@@ -60,6 +62,7 @@ func TestAllPeersComeBackAtOnceAtOtherAddresses(t *testing.T) {
 }
 
 func TestALeaderLeaves(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	others := othersThan(peers, leader)
@@ -97,6 +100,7 @@ func TestALeaderLeaves(t *testing.T) {
 }
 
 func TestAWipedVoterComesBackOnlyByJoining(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	others := othersThan(peers, leader)

@@ -10,6 +10,7 @@ import (
 // election or two, the later ones don't wait at all. So what is bounded is the
 // number of waits, not their time, which a busy machine stretches.
 func TestWithoutALeaderForLongNobodyIsKeptWaiting(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	survivor := peers["c"]
 	cutOff(t, peers["a"])

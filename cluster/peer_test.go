@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,11 @@ func TestMain(m *testing.M) {
 	}
 	if settings := os.Getenv(upgradeVariable); settings != "" {
 		os.Exit(upgraded(settings))
+	}
+	// Tests of several peers wait nearly all the time: for elections, leases, timeouts.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	// Memberlist's shutdown doesn't wait for a probe, which lasts some seconds
 	// when the other peer is dead.

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAProposalTriedTwiceIsAppliedOnce(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	follower := othersThan(peers, leader)[0]

@@ -32,6 +32,7 @@ func hears(t *testing.T, p *Peer, of, profile, load string) {
 }
 
 func TestPeersHearOfEachOthersProfilesAndLoads(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	large := `"` + strings.Repeat("x", MaxProfileBytes-2) + `"`
 	for id, p := range peers {

@@ -175,6 +175,7 @@ func (p *process) stop(t *testing.T) {
 }
 
 func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
+	t.Parallel() // it mostly waits
 	if testing.Short() {
 		t.Skip("builds a second program")
 	}
@@ -285,6 +286,7 @@ func TestAFieldThatAPeerDoesntKnowIsIgnored(t *testing.T) {
 }
 
 func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := trio(t)
 	leader := leaderOf(t, peers)
 	follower := othersThan(peers, leader)[0]

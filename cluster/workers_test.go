@@ -60,6 +60,7 @@ func expectVoters(t *testing.T, p *Peer, want ...string) {
 }
 
 func TestAClusterGrowsToFiveVotersAndWorkersWithoutTheLog(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 5, "a", "b", "c", "d", "e", "f", "g")
 	leader := leaderOf(t, peers)
 	expectVoters(t, leader, "a", "b", "c", "d", "e")
@@ -113,6 +114,7 @@ func TestAClusterGrowsToFiveVotersAndWorkersWithoutTheLog(t *testing.T) {
 }
 
 func TestAWorkerHearsOfANewLeader(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	worker := peers["w"]
 	delete(peers, "w")
@@ -143,6 +145,7 @@ func TestAWorkerHearsOfANewLeader(t *testing.T) {
 }
 
 func TestAWorkerTakesTheDeadVotersPlaceWhoBecomesAWorker(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	leader := leaderOf(t, peers)
 	var gone *Peer
@@ -214,6 +217,7 @@ func TestAWorkerTakesTheDeadVotersPlaceWhoBecomesAWorker(t *testing.T) {
 // A worker asks to be let in until it is told that it is a worker. On a busy
 // machine such a request may come when the peer has long been taken up.
 func TestALateRequestToJoinCostsNobodyItsVote(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w")
 	leader, worker := leaderOf(t, peers), peers["w"]
 	request := joinRequest{ID: "w", Address: worker.RaftAddr(), Fresh: true, Run: worker.run}
@@ -235,6 +239,7 @@ func TestALateRequestToJoinCostsNobodyItsVote(t *testing.T) {
 }
 
 func TestAWorkerComesBackAtAnotherAddress(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	config := peers["w"].config
 	closePeer(t, peers["w"])
@@ -261,6 +266,7 @@ func TestAWorkerComesBackAtAnotherAddress(t *testing.T) {
 }
 
 func TestARemovedWorkerStaysOutUntilItsFolderIsEmptied(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	worker := peers["w"]
 	if err := worker.Leave(t.Context()); err != nil {
@@ -290,6 +296,7 @@ func TestARemovedWorkerStaysOutUntilItsFolderIsEmptied(t *testing.T) {
 }
 
 func TestAWorkerThatIsRemovedLosesItsLeader(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 1, "a", "w")
 	if err := peers["a"].Remove(t.Context(), "w"); err != nil {
 		t.Fatal(err)
@@ -306,6 +313,7 @@ func TestAWorkerThatIsRemovedLosesItsLeader(t *testing.T) {
 }
 
 func TestWorkersCostTheLeaderNothingButWhatTheyAskItself(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peers := grow(t, 3, "a", "b", "c", "w", "x", "y")
 	leader := leaderOf(t, peers)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*leader.config.CommitDelay)
