@@ -133,6 +133,10 @@ func (m members) MarshalJSON() ([]byte, error) {
 // about an election.
 const retryDelay = 2 * time.Second
 
+// quotaDelay is what a client is told to wait for room in its organisation's
+// queue: about a short job.
+const quotaDelay = 30 * time.Second
+
 // asProblem says what an endpoint's error means to the client. What it doesn't
 // know is an internal error: the client gets its number, the log the rest.
 func (s *Server) asProblem(r *http.Request, err error) *problem {
@@ -149,6 +153,9 @@ func (s *Server) asProblem(r *http.Request, err error) *problem {
 	case errors.Is(err, cluster.ErrOutputInUse):
 		return &problem{code: "output_in_use", detail: "Another unfinished job writes to this output path.",
 			fields: fieldErrors{"output_path": {"Another unfinished job writes to it; use another prefix, or wait for that job or cancel it."}}}
+	case errors.Is(err, cluster.ErrQueueFull):
+		return &problem{code: "quota_exceeded", retryAfter: quotaDelay,
+			detail: "The organisation has as many jobs waiting to begin as it may; wait until some have begun, or cancel them."}
 	case errors.Is(err, job.ErrNotEnded):
 		return newProblem("not_retryable", "Only a job that failed or was cancelled can be retried.")
 	case errors.Is(err, job.ErrStopping):

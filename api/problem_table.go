@@ -41,6 +41,7 @@ var ProblemTable = []ProblemInfo{
 	{http.StatusRequestEntityTooLarge, "body_too_large", "Body too large", "The body has more than 1 MiB.", "Send less: client_metadata is the only field that may be long, up to 10 KB."},
 	{http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type", "The body is said to be something else than JSON.", "Send the header “Content-Type: application/json”."},
 	{http.StatusTooManyRequests, "rate_limited", "Too many requests", "The organisation creates jobs, or opens event streams, faster than it may.", "Wait for the seconds in the Retry-After header."},
+	{http.StatusTooManyRequests, "quota_exceeded", "Quota exceeded", "The organisation has as many jobs waiting to begin as it may.", "Wait for the seconds in the Retry-After header, or cancel jobs that wait; ask the operator for a larger quota."},
 	{http.StatusInternalServerError, "internal_error", "Internal error", "Something in Millrace went wrong.", "Report the incident's number with the peer's log."},
 	{http.StatusServiceUnavailable, "no_leader", "No leader", "The cluster is electing a leader, or too few peers are up. If it lost its leader while it made the change, that may still come about.", "Try again after the seconds in the Retry-After header; with an idempotency key that is always safe."},
 	{http.StatusServiceUnavailable, "shutting_down", "Shutting down", "This peer is being stopped.", "Ask another peer."},

@@ -33,6 +33,9 @@ func (c CreateJob) apply(t *tx) (any, error) {
 	if err := t.outputFree(c.Spec.Output, c.ID); err != nil {
 		return nil, err
 	}
+	if err := t.roomInQueue(c.Org); err != nil {
+		return nil, err
+	}
 	created := t.change(job.Record{}, job.New(c.ID, c.Org, c.Spec, c.At))
 	if c.IdempotencyKey != "" {
 		t.put(tableIdempotency, &idempotencyRow{
@@ -167,6 +170,9 @@ func (c RetryJob) apply(t *tx) (any, error) {
 		return nil, err
 	}
 	if err := t.outputFree(record.Job.Spec.Output, c.ID); err != nil {
+		return nil, err
+	}
+	if err := t.roomInQueue(c.Org); err != nil {
 		return nil, err
 	}
 	return t.change(record, change), nil

@@ -38,7 +38,7 @@ func (c Prune) apply(t *tx) (any, error) {
 			t.remove(tableIdempotency, key)
 		}
 		t.remove(tableJobs, row)
-		t.count(row.job.Status, "")
+		t.count(row.job.Org, row.job.Status, "")
 	}
 	for _, event := range events {
 		t.remove(tableEvents, event)

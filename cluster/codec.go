@@ -31,7 +31,7 @@ type applier interface {
 
 // decoders has every command by its name in the log.
 var decoders = decodersOf(
-	decoderOf[CreateOrganisation], decoderOf[CreateKey], decoderOf[RevokeKey],
+	decoderOf[CreateOrganisation], decoderOf[SetLimits], decoderOf[CreateKey], decoderOf[RevokeKey],
 	func() (string, decoder) { return CreateJob{}.Name(), decodeCreateJob }, decoderOf[StartAttempts], decoderOf[PlanJob], decoderOf[FinishTask],
 	decoderOf[FailTask], decoderOf[LoseAttempts], decoderOf[ChangeEncoder], decoderOf[CancelJob], decoderOf[RetryJob],
 	decoderOf[PutWebhook], decoderOf[DeleteWebhook], decoderOf[RecordDelivery], decoderOf[Redeliver],

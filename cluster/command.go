@@ -26,6 +26,14 @@ type (
 		Organisation Organisation `json:"organisation"`
 	}
 
+	// SetLimits says what an organisation may have of the cluster from now on:
+	// jobs that run or wait already go on. Answers *Organisation. Errors:
+	// ErrNotFound, ErrLimits.
+	SetLimits struct {
+		Org    string `json:"org"`
+		Limits Limits `json:"limits"`
+	}
+
 	// CreateKey adds an API key. Adding one that exists (by ID) is no error.
 	CreateKey struct {
 		Key Key `json:"key"`
@@ -43,7 +51,7 @@ type (
 	// RequestHash is the same and ErrIdempotencyConflict when it is not.
 	// The same command twice (by ID and At) makes one job.
 	// Answers *job.Job. Errors: ErrNotFound (the organisation),
-	// ErrIdempotencyConflict, ErrOutputInUse, ErrExists.
+	// ErrIdempotencyConflict, ErrOutputInUse, ErrExists, ErrQueueFull.
 	CreateJob struct {
 		ID             job.ID    `json:"id"`
 		Org            string    `json:"org"`
@@ -116,7 +124,7 @@ type (
 	}
 
 	// RetryJob queues a failed or cancelled job again. Answers *job.Job.
-	// Errors: ErrNotFound, job.ErrNotEnded, job.ErrStopping, ErrOutputInUse.
+	// Errors: ErrNotFound, job.ErrNotEnded, job.ErrStopping, ErrOutputInUse, ErrQueueFull.
 	RetryJob struct {
 		Org         string           `json:"org"`
 		ID          job.ID           `json:"id"`
@@ -197,6 +205,9 @@ const IdempotencyWindow = 24 * time.Hour
 
 // Name implements Command.
 func (CreateOrganisation) Name() string { return "create_organisation" }
+
+// Name implements Command.
+func (SetLimits) Name() string { return "set_limits" }
 
 // Name implements Command.
 func (CreateKey) Name() string { return "create_key" }

@@ -15,6 +15,10 @@ var (
 	// ErrOutputInUse: another unfinished job writes to the same output path. A
 	// cancelled job is unfinished until its cleanup task is through.
 	ErrOutputInUse = errors.New("another unfinished job writes to this output path")
+	// ErrQueueFull: the organisation has as many jobs waiting to begin as it may.
+	ErrQueueFull = errors.New("the organisation has as many jobs waiting as it may")
+	// ErrLimits: these can't be an organisation's limits.
+	ErrLimits = errors.New("a weight is between 0.01 and 100 or 0 for 1, a number of jobs is 0 or more")
 	// ErrNoLeader: no leader is known or it can't reach a quorum; try again later.
 	ErrNoLeader = errors.New("the cluster has no leader now")
 	// ErrNotLeader: another peer leads; ask that one (see Status).

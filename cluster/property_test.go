@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -187,12 +188,16 @@ func (w *world) apply(command Command) error {
 // checkState checks what must hold at every moment.
 func checkState(t *rapid.T, v *view) {
 	outputs, counts := map[string]job.ID{}, map[job.Status]int{}
+	waiting := map[string]int{} // by organisation
 	for _, id := range ids {
 		record, ok := v.Record(id)
 		if !ok {
 			continue
 		}
 		counts[record.Job.Status]++
+		if record.Job.Status == job.Queued {
+			waiting[record.Job.Org]++
+		}
 		for _, task := range record.Tasks {
 			checkTask(t, record, task)
 		}
@@ -213,6 +218,9 @@ func checkState(t *rapid.T, v *view) {
 			}
 			outputs[key] = id
 		}
+	}
+	if queued := metaOf(v.txn()).Queued; !maps.Equal(queued, waiting) {
+		t.Fatalf("organisations have %v jobs queued, the count says %v", waiting, queued)
 	}
 	for status, count := range v.Counts() {
 		if count != counts[status] {
@@ -367,4 +375,5 @@ func checkReplay(t *rapid.T, w *world) {
 	if got, want := fmt.Sprint(restored.view().Counts()), fmt.Sprint(w.b.view().Counts()); got != want {
 		t.Fatalf("restored counts %s, they were %s", got, want)
 	}
+	checkState(t, restored.view())
 }

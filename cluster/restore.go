@@ -61,7 +61,7 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 	}
 	txn := db.Write()
 	t := &tx{txn: txn, index: header.Index}
-	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}}
+	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}, Queued: map[string]int{}}
 
 	cores := runtime.GOMAXPROCS(0)
 	work, ordered := make(chan *bunch), make(chan *bunch, 2*cores)
@@ -106,7 +106,7 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 					r.proposals = append(r.proposals, *row)
 					continue
 				case *jobRow:
-					meta.Jobs[row.job.Status]++
+					meta.add(row.job.Org, row.job.Status, 1)
 				}
 				t.put(decoded.table, decoded.row)
 			}

@@ -10,6 +10,18 @@ import (
 type Organisation struct {
 	ID      string    `json:"id"` // as in the API's paths: "default"
 	Created time.Time `json:"created"`
+	Limits
+}
+
+// Limits are what an organisation may have of the cluster.
+type Limits struct {
+	// Weight is its share of the rack to the others', while they all have work
+	// waiting; 0 is 1.
+	Weight float64 `json:"weight,omitempty"`
+	// MaxRunning is how many of its jobs run at once, MaxQueued how many may wait
+	// to begin; 0 is any number.
+	MaxRunning int `json:"max_running,omitempty"`
+	MaxQueued  int `json:"max_queued,omitempty"`
 }
 
 // Role is what a key may do.

@@ -92,6 +92,10 @@ func (v *view) NodeState(id string) (NodeState, bool) {
 	return *row, true
 }
 
+func (v *view) Organisations() []*Organisation {
+	return slices.Collect(scan[*Organisation](v.txn(), tableOrganisations, indexID, nil))
+}
+
 func (v *view) NodeStates() []NodeState {
 	states := []NodeState{}
 	for row := range scan[*NodeState](v.txn(), tableNodes, indexID, nil) {

@@ -51,6 +51,8 @@ type metaRow struct {
 	LastEvent uint64
 	// Jobs counts the jobs in each status; derived.
 	Jobs map[job.Status]int
+	// Queued counts each organisation's queued jobs, where it has any; derived.
+	Queued map[string]int
 }
 
 // schema has the indexes of each table; the first is by the rows' IDs. Every index value ends in the row's ID, so all

@@ -94,6 +94,10 @@ func countsOf(txn *transaction) *counts {
 	if c.Jobs == nil {
 		c.Jobs = map[job.Status]int{}
 	}
+	c.Queued = maps.Clone(c.Queued)
+	if c.Queued == nil {
+		c.Queued = map[string]int{}
+	}
 	return c
 }
 
@@ -126,9 +130,9 @@ func (t *tx) change(old job.Record, change job.Change) *job.Job {
 	t.putRecord(job.Record{Job: changed, Tasks: mergeTasks(old.Tasks, change)})
 	switch {
 	case old.Job == nil:
-		t.count("", changed.Status)
+		t.count(changed.Org, "", changed.Status)
 	case old.Job.Status != changed.Status:
-		t.count(old.Job.Status, changed.Status)
+		t.count(changed.Org, old.Job.Status, changed.Status)
 		t.announce(changed)
 	}
 	return changed
@@ -166,14 +170,25 @@ func compareTask(task *job.Task, id job.TaskID) int {
 	return 0
 }
 
-// count moves one job between the statuses' counts; "" is outside.
-func (t *tx) count(from, to job.Status) {
+// count moves one of an organisation's jobs between the statuses' counts; "" is
+// outside.
+func (t *tx) count(org string, from, to job.Status) {
 	t.wrote, t.counts.changed = true, true
 	if from != "" {
-		t.counts.Jobs[from]--
+		t.counts.add(org, from, -1)
 	}
 	if to != "" {
-		t.counts.Jobs[to]++
+		t.counts.add(org, to, 1)
+	}
+}
+
+func (m *metaRow) add(org string, status job.Status, n int) {
+	m.Jobs[status] += n
+	if status != job.Queued {
+		return
+	}
+	if m.Queued[org] += n; m.Queued[org] == 0 {
+		delete(m.Queued, org)
 	}
 }
 

@@ -13,6 +13,8 @@ type View interface {
 	Index() uint64
 
 	Organisation(id string) (*Organisation, bool)
+	// Organisations lists all of them, in a fixed order.
+	Organisations() []*Organisation
 	// KeyByHash finds a key that isn't revoked by the SHA-256 of its text.
 	KeyByHash(sha256 []byte) (*Key, bool)
 	Keys(org string) []*Key

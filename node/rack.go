@@ -18,6 +18,7 @@ type rack struct {
 	engine *scheduler.Engine
 	jobs   map[job.ID]*jobSeen
 	nodes  map[string]bool
+	limits map[string]cluster.Limits // by organisation, as the engine was told
 }
 
 // jobSeen is what the engine was told of a job.
@@ -33,7 +34,7 @@ type jobSeen struct {
 type taskSeen struct{ queued, running int }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool)}
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), limits: make(map[string]cluster.Limits)}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -43,6 +44,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 	delayed, next := l.delayed(now)
 	r.engine.Advance(now)
 	r.followNodes(view, l, now)
+	r.followLimits(view)
 	unsettled := make(map[job.ID]bool, len(r.jobs))
 	for record := range view.Unsettled() {
 		id := record.Job.ID
@@ -106,6 +108,16 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 		if l.workers[id] == nil {
 			r.engine.RemoveNode(id)
 			delete(r.nodes, id)
+		}
+	}
+}
+
+// followLimits tells the engine what each organisation may have.
+func (r *rack) followLimits(view cluster.View) {
+	for _, org := range view.Organisations() {
+		if r.limits[org.ID] != org.Limits {
+			r.engine.SetOrg(scheduler.Org{ID: org.ID, Weight: org.Weight, Running: org.MaxRunning})
+			r.limits[org.ID] = org.Limits
 		}
 	}
 }
