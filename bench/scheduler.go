@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,8 @@ type SchedulerConfig struct {
 	// Policy is one of simulator.Policies; empty is all of them.
 	Policy string
 	Log    io.Writer
+
+	speed speedCase // the zero one is usualSpeed
 }
 
 // SchedulerReport is what came out. The first figures are of Millrace's own
@@ -40,12 +43,10 @@ type SchedulerReport struct {
 	Speed  simulator.Speed   `json:"speed"`
 }
 
-// What the speed is measured with.
-const (
-	speedDevices    = 10_000
-	speedTasks      = 1_000_000
-	speedPlacements = 200_000
-)
+// speedCase is what the speed of decisions is measured with.
+type speedCase struct{ devices, tasks, placements int }
+
+var usualSpeed = speedCase{devices: 10_000, tasks: 1_000_000, placements: 200_000}
 
 // Scheduler simulates, and measures how fast decisions are.
 func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, error) {
@@ -95,7 +96,8 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 		report.Online = &result
 	}
 	fmt.Fprintln(config.Log, "measuring the speed of decisions")
-	report.Speed = simulator.MeasureSpeed(speedDevices, speedTasks, speedPlacements)
+	speed := cmp.Or(config.speed, usualSpeed)
+	report.Speed = simulator.MeasureSpeed(speed.devices, speed.tasks, speed.placements)
 	report.PlacementsPerSecond = report.Speed.PerSecond
 	return report, nil
 }

@@ -102,12 +102,26 @@ func (o Option) Seconds(frames int64, threads int) float64 {
 
 // Options lists the ways in which an idle node could do a work by what its
 // profiles say: the same that an [Engine] chooses from.
-func Options(work Work, node Node) []Option {
+func Options(work Work, node Node) []Option { return NewMenu(node).Options(work) }
+
+// Menu is an idle node, for whoever asks for its [Options] many times.
+type Menu struct {
+	engine *Engine
+	host   *host
+}
+
+// NewMenu describes a node.
+func NewMenu(node Node) *Menu {
 	e := NewEngine(time.Time{})
 	e.SetNode(node)
+	return &Menu{engine: e, host: e.nodes[node.ID]}
+}
+
+// Options lists the ways in which the node could do a work.
+func (m *Menu) Options(work Work) []Option {
 	var list []Option
-	p := e.pile(work)
-	for _, d := range e.nodes[node.ID].devices {
+	p := m.engine.pile(work)
+	for _, d := range m.host.devices {
 		for _, w := range p.ways {
 			if w.class == d.class && d.closed() == "" {
 				list = append(list, Option{d.spec.ID, w.encoder, w.need, w.seconds / d.speed, w.fixed, w.divisible})

@@ -58,13 +58,22 @@ type simple struct {
 	works map[scheduler.Work]int
 	cache [][]scheduler.Option // by work and kind of device
 	kinds map[string]int
+	menus map[string]*scheduler.Menu // by kind of node
 	next  int
 	list  []spot
+	// given are the nodes that got room back, in the order of events, and full how
+	// many of them there had been when nothing had room for a work: since then only
+	// the later ones may.
+	given []string
+	full  map[int]int
+	nodes map[string][]*device
+	could []*device // see candidates
 }
 
 // device is one of the rack's with what is free of it.
 type device struct {
 	node    scheduler.Node
+	index   int // in the rack's list
 	kind    int // of node and device, see simple.kinds
 	id      string
 	whole   scheduler.Room
@@ -89,6 +98,7 @@ func newSimple(pick func(*simple, scheduler.Task, []spot) (spot, bool), bind boo
 		pick: pick, bind: bind, hosts: make(map[string]*scheduler.Room), jobs: make(map[job.ID]scheduler.Job),
 		mine: make(map[*device][]scheduler.Task), runs: make(map[job.Ref]*held),
 		bound: make(map[job.ID]map[string]string), works: make(map[scheduler.Work]int), kinds: make(map[string]int),
+		full: make(map[int]int), menus: make(map[string]*scheduler.Menu), nodes: make(map[string][]*device),
 	}
 }
 
@@ -122,6 +132,7 @@ func inTurn(s *simple, _ scheduler.Task, could []spot) (spot, bool) {
 }
 
 func (s *simple) nodeUp(n scheduler.Node) {
+	clear(s.full)
 	for _, d := range s.spots {
 		if d.node.ID == n.ID {
 			d.down = false
@@ -130,18 +141,22 @@ func (s *simple) nodeUp(n scheduler.Node) {
 	if s.hosts[n.ID] != nil {
 		return
 	}
+	if s.menus[kindOf(n.ID)] == nil {
+		s.menus[kindOf(n.ID)] = scheduler.NewMenu(n)
+	}
 	for i, spec := range n.Devices {
 		room, _ := n.Room(spec.ID)
 		kind := kindOf(n.ID) + spec.ID
 		if _, known := s.kinds[kind]; !known {
 			s.kinds[kind] = len(s.kinds)
 		}
-		d := &device{node: n, kind: s.kinds[kind], id: spec.ID, whole: room, free: room}
+		d := &device{node: n, index: len(s.spots), kind: s.kinds[kind], id: spec.ID, whole: room, free: room}
 		if i == 0 {
 			shared := room
 			s.hosts[n.ID] = &shared
 		}
 		s.spots = append(s.spots, d)
+		s.nodes[n.ID] = append(s.nodes[n.ID], d)
 	}
 }
 
@@ -182,6 +197,7 @@ func (s *simple) ended(ref job.Ref, _ time.Duration) {
 	delete(s.runs, ref)
 	h.device.running--
 	s.change(h.device, &h.need, 1)
+	s.given = append(s.given, h.device.node.ID)
 }
 
 // change gives room back, or takes it with a sign of −1.
@@ -218,7 +234,7 @@ func (s *simple) number(t *scheduler.Task) int {
 			at := n*len(s.kinds) + d.kind
 			if s.cache[at] == nil {
 				s.cache[at] = []scheduler.Option{}
-				for _, o := range scheduler.Options(work, d.node) {
+				for _, o := range s.menus[kindOf(d.node.ID)].Options(work) {
 					if o.Device == d.id {
 						s.cache[at] = append(s.cache[at], o)
 					}
@@ -233,10 +249,13 @@ func (s *simple) options(d *device, work int) []scheduler.Option {
 	return s.cache[work*len(s.kinds)+d.kind]
 }
 
-// could lists where a task can run: now, or with ever some time.
-func (s *simple) could(work int, ever bool) []spot {
-	list := s.list[:0]
-	for _, d := range s.spots {
+// somewhere lists where a task can run: now, or with ever some time.
+func (s *simple) somewhere(work int, ever bool) []spot {
+	list, devices := s.list[:0], s.spots
+	if !ever {
+		devices = s.candidates(work)
+	}
+	for _, d := range devices {
 		if d.down {
 			continue
 		}
@@ -249,6 +268,31 @@ func (s *simple) could(work int, ever bool) []spot {
 		}
 	}
 	s.list = list
+	if !ever && len(list) == 0 {
+		s.full[work] = len(s.given)
+	}
+	return list
+}
+
+// candidates are the devices that may have room for a work, in the rack's order:
+// all of them, or those of the nodes that got room back since none had any.
+func (s *simple) candidates(work int) []*device {
+	since, full := s.full[work]
+	if !full {
+		return s.spots
+	}
+	delete(s.full, work)
+	if len(s.given)-since > len(s.nodes)/2 {
+		return s.spots
+	}
+	list := s.could[:0]
+	for i, node := range s.given[since:] {
+		if !slices.Contains(s.given[since:since+i], node) {
+			list = append(list, s.nodes[node]...)
+		}
+	}
+	slices.SortFunc(list, func(a, b *device) int { return cmp.Compare(a.index, b.index) })
+	s.could = list
 	return list
 }
 
@@ -276,7 +320,7 @@ func (s *simple) decide(time.Time) []scheduler.Assignment {
 			misses++
 			continue
 		}
-		could := s.could(work, false)
+		could := s.somewhere(work, false)
 		if len(could) == 0 {
 			full[work] = true
 			kept = append(kept, t)
@@ -297,7 +341,7 @@ func (s *simple) decideBound() []scheduler.Assignment {
 	waiting := s.tasks
 	s.tasks = nil
 	for _, t := range waiting {
-		could := s.could(s.number(&t), true)
+		could := s.somewhere(s.number(&t), true)
 		if len(could) == 0 {
 			s.tasks = append(s.tasks, t)
 			continue

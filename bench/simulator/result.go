@@ -135,7 +135,7 @@ func (c *Case) play(ctx context.Context, name string, uploads []*upload, losses 
 	s := &simulation{
 		policy: p, random: rand.New(rand.NewPCG(c.Seed, 3)), split: name == "one-resolution",
 		machines: make(map[string]*machine), uploads: make(map[job.ID]*upload), records: make(map[job.ID]*state),
-		options: make(map[optionKey][]scheduler.Option), live: make(map[job.Ref]*attempt), areas: make(map[string]float64),
+		options: make(map[optionKey][]scheduler.Option), menus: make(map[string]*scheduler.Menu), live: make(map[job.Ref]*attempt), areas: make(map[string]float64),
 		unfinished: len(uploads), orgs: make(map[string]*Org), halfAt: c.Bound / 2,
 		result: Result{Policy: name, turnaround: make(map[*upload]float64)},
 	}

@@ -1,11 +1,13 @@
 package simulator
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +23,9 @@ type simulation struct {
 	uploads  map[job.ID]*upload
 	records  map[job.ID]*state
 	options  map[optionKey][]scheduler.Option
-	areas    map[string]float64 // pixels of a ladder
-	split    bool               // a task for each rendition
+	menus    map[string]*scheduler.Menu // by kind of node
+	areas    map[string]float64         // pixels of a ladder
+	split    bool                       // a task for each rendition
 
 	now        float64
 	events     events
@@ -212,53 +215,6 @@ func (s *simulation) start(a scheduler.Assignment) error {
 	return nil
 }
 
-// truth is how long an attempt really takes, in seconds.
-func (s *simulation) truth(m *machine, work scheduler.Work, frames int64, a scheduler.Assignment, u *upload) (float64, error) {
-	option, err := s.option(m, work, a.Device, a.Encoder)
-	if err != nil {
-		return 0, err
-	}
-	picture := option.SecondsPerFrame * u.factor(option.Encoder)
-	if work.Kind == job.EncodeTask {
-		sigma := noise(option.Encoder)
-		picture *= lognormal(s.random, math.Exp(-sigma*sigma/2), sigma) // 1 on average
-	}
-	option.SecondsPerFrame = picture / m.speed
-	return option.Seconds(frames, a.Threads), nil
-}
-
-// factor is how much harder than average an upload is for an encoder.
-func (u *upload) factor(encoder string) float64 {
-	if encoder == "libx264" {
-		return u.clip.hardness()
-	}
-	return 1
-}
-
-// noise is how much chunks of one upload differ: software notices what is in
-// the pictures.
-func noise(encoder string) float64 {
-	if strings.HasPrefix(encoder, "lib") {
-		return 0.15
-	}
-	return 0.05
-}
-
-func (s *simulation) option(m *machine, work scheduler.Work, device, encoder string) (scheduler.Option, error) {
-	key := optionKey{m.kind, work}
-	list, known := s.options[key]
-	if !known {
-		list = scheduler.Options(work, m.node)
-		s.options[key] = list
-	}
-	for _, option := range list {
-		if option.Device == device && option.Encoder == encoder {
-			return option, nil
-		}
-	}
-	return scheduler.Option{}, fmt.Errorf("%s was given %s by %q, which %s can't do", m.node.ID, work.Kind, encoder, device)
-}
-
 // pixels is a frame's pixels in all renditions.
 func (s *simulation) pixels(work scheduler.Work) float64 {
 	if known, is := s.areas[work.Ladder]; is {
@@ -372,10 +328,17 @@ func (s *simulation) done(st *state, u *upload) {
 // lose ends what runs on a node that died; the node comes back later.
 func (s *simulation) lose(m *machine) {
 	s.policy.nodeDown(m.node.ID)
+	var lost []*attempt
 	for _, a := range s.live {
-		if a.machine != m {
-			continue
+		if a.machine == m {
+			lost = append(lost, a)
 		}
+	}
+	// The same seed gives the same run.
+	slices.SortFunc(lost, func(a, b *attempt) int {
+		return cmp.Or(cmp.Compare(a.ref.Job, b.ref.Job), cmp.Compare(a.ref.Task, b.ref.Task))
+	})
+	for _, a := range lost {
 		st := s.records[a.ref.Job]
 		change, err := st.record.Lose(a.ref, job.OutcomeLost, "the node died", at(s.now))
 		if err != nil {

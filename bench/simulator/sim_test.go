@@ -54,7 +54,7 @@ func TestMillraceTakesLessThanTheSimplePolicies(t *testing.T) {
 func TestTheSameSeedGivesTheSameRun(t *testing.T) {
 	var runs []Result
 	for range 2 {
-		result, err := few(t, nil).Run(t.Context(), "millrace")
+		result, err := few(t, func(w *Workload) { w.Losses = 2 }).Run(t.Context(), "millrace")
 		if err != nil {
 			t.Fatal(err)
 		}
