@@ -20,32 +20,9 @@ func (c CreateOrganisation) apply(t *tx) (any, error) {
 		return nil, fmt.Errorf("organisation %q: %w", c.Organisation.ID, ErrReserved)
 	}
 	if t.requireOrganisation(c.Organisation.ID) != nil {
-		t.put(tableOrganisations, &c.Organisation)
+		t.put(tableOrganisations, &Organisation{ID: c.Organisation.ID, Created: c.Organisation.Created})
 	}
 	return nil, nil
-}
-
-func (c SetLimits) apply(t *tx) (any, error) {
-	old, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(c.Org))
-	if !ok {
-		return nil, fmt.Errorf("organisation %q: %w", c.Org, ErrNotFound)
-	}
-	if w := c.Limits.Weight; w != 0 && !(w >= 0.01 && w <= 100) || c.Limits.MaxRunning < 0 || c.Limits.MaxQueued < 0 {
-		return nil, ErrLimits
-	}
-	limited := *old
-	limited.Limits = c.Limits
-	t.put(tableOrganisations, &limited)
-	return &limited, nil
-}
-
-// roomInQueue says whether an organisation may have one more job that waits.
-func (t *tx) roomInQueue(org string) error {
-	owner, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(org))
-	if ok && owner.MaxQueued > 0 && t.counts.Queued[org] >= owner.MaxQueued {
-		return fmt.Errorf("%w: %d", ErrQueueFull, owner.MaxQueued)
-	}
-	return nil
 }
 
 func (c CreateKey) apply(t *tx) (any, error) {

@@ -56,6 +56,7 @@ func (c StartAttempts) apply(t *tx) (any, error) {
 		if err != nil {
 			continue // out of date
 		}
+		t.meter(record, a.Task, &change, c.At)
 		t.change(record, change)
 		started = append(started, job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt})
 	}

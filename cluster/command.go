@@ -20,18 +20,20 @@ type Command interface {
 
 // The commands, in the order of a cluster's and a job's life.
 type (
-	// CreateOrganisation adds an organisation. Adding one that exists is no error.
+	// CreateOrganisation adds an organisation, without limits: see SetLimits. Adding
+	// one that exists is no error.
 	// Errors: ErrReserved.
 	CreateOrganisation struct {
 		Organisation Organisation `json:"organisation"`
 	}
 
 	// SetLimits says what an organisation may have of the cluster from now on:
-	// jobs that run or wait already go on. Answers *Organisation. Errors:
-	// ErrNotFound, ErrLimits.
+	// jobs that are being encoded or are in its queue already stay. Answers
+	// *Organisation. Errors: ErrNotFound, ErrLimits.
 	SetLimits struct {
-		Org    string `json:"org"`
-		Limits Limits `json:"limits"`
+		Org    string    `json:"org"`
+		Limits Limits    `json:"limits"`
+		At     time.Time `json:"at"`
 	}
 
 	// CreateKey adds an API key. Adding one that exists (by ID) is no error.
@@ -62,7 +64,8 @@ type (
 	}
 
 	// StartAttempts gives waiting tasks to nodes. Assignments that are out of
-	// date are left out; the others hold. Answers []job.Ref, those that hold.
+	// date are left out; the others hold. The first task of a job's run that
+	// encodes counts for its organisation's day. Answers []job.Ref, those that hold.
 	StartAttempts struct {
 		Assignments []JobAssignment `json:"assignments"`
 		At          time.Time       `json:"at"`
@@ -208,6 +211,9 @@ func (CreateOrganisation) Name() string { return "create_organisation" }
 
 // Name implements Command.
 func (SetLimits) Name() string { return "set_limits" }
+
+// An older peer would stop at it; and what follows from limits, it would not do.
+func (SetLimits) version() int { return 2 }
 
 // Name implements Command.
 func (CreateKey) Name() string { return "create_key" }

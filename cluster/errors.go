@@ -18,7 +18,7 @@ var (
 	// ErrQueueFull: the organisation has as many jobs waiting to begin as it may.
 	ErrQueueFull = errors.New("the organisation has as many jobs waiting as it may")
 	// ErrLimits: these can't be an organisation's limits.
-	ErrLimits = errors.New("a weight is between 0.01 and 100 or 0 for 1, a number of jobs is 0 or more")
+	ErrLimits = errors.New("a weight is between 0.01 and 100 or 0 for 1, a number of jobs or minutes is between 0 and 1,000,000,000")
 	// ErrNoLeader: no leader is known or it can't reach a quorum; try again later.
 	ErrNoLeader = errors.New("the cluster has no leader now")
 	// ErrNotLeader: another peer leads; ask that one (see Status).

@@ -313,7 +313,7 @@ func TestAnUnknownOrDamagedEntryStopsTheMachine(t *testing.T) {
 	flipped := bytes.Replace(whole.Data, []byte("default"), []byte("defaulu"), 1)
 	for name, entry := range map[string]raft.Log{
 		"unknown command": {Data: []byte(`{"v":1,"c":"make_coffee","d":{}}`)},
-		"newer version":   {Data: []byte(`{"v":2,"c":"create_organisation","d":{}}`)},
+		"newer version":   {Data: []byte(`{"v":9,"c":"create_organisation","d":{}}`)},
 		"not JSON":        {Data: []byte("\x00\x01")},
 		"wrong type":      {Data: []byte(`{"v":1,"c":"create_organisation","d":[1]}`)},
 		"flipped bit":     {Data: flipped, Extensions: whole.Extensions},

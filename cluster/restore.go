@@ -61,7 +61,8 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 	}
 	txn := db.Write()
 	t := &tx{txn: txn, index: header.Index}
-	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}, Queued: map[string]int{}}
+	meta := metaRow{LastEvent: header.LastEvent, Jobs: map[job.Status]int{}}
+	tallies := map[string]Tally{}
 
 	cores := runtime.GOMAXPROCS(0)
 	work, ordered := make(chan *bunch), make(chan *bunch, 2*cores)
@@ -106,7 +107,10 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 					r.proposals = append(r.proposals, *row)
 					continue
 				case *jobRow:
-					meta.add(row.job.Org, row.job.Status, 1)
+					meta.Jobs[row.job.Status]++
+					tally := tallies[row.job.Org]
+					tally.add(row.job.Status, 1)
+					tallies[row.job.Org] = tally
 				}
 				t.put(decoded.table, decoded.row)
 			}
@@ -118,6 +122,9 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 	})
 	if err := stages.Wait(); err != nil {
 		return 0, err
+	}
+	for org, tally := range tallies {
+		t.putTally(org, tally)
 	}
 	if t.put(tableMeta, &meta); t.err != nil {
 		return 0, t.err

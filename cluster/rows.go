@@ -11,6 +11,9 @@ type Organisation struct {
 	ID      string    `json:"id"` // as in the API's paths: "default"
 	Created time.Time `json:"created"`
 	Limits
+	// Use is what it had of the video that it may have each day. It is counted
+	// from when limits were first set, nil before.
+	Use *DayUse `json:"use,omitempty"`
 }
 
 // Limits are what an organisation may have of the cluster.
@@ -22,6 +25,34 @@ type Limits struct {
 	// to begin; 0 is any number.
 	MaxRunning int `json:"max_running,omitempty"`
 	MaxQueued  int `json:"max_queued,omitempty"`
+	// MinutesPerDay is how many minutes of video, by their timelines, its jobs may
+	// begin to encode between two midnights in UTC; 0 is any number. The leader
+	// keeps to it: jobs that don't fit wait for a later day.
+	MinutesPerDay int `json:"minutes_per_day,omitempty"`
+}
+
+// DayUse is the video that an organisation's jobs began to encode on one day.
+type DayUse struct {
+	Day   string        `json:"day"`   // in UTC: "2026-11-24"
+	Video time.Duration `json:"video"` // the sum of the jobs' timelines
+}
+
+// UsedOn is the video that the organisation's jobs have begun to encode on the
+// day of a moment. Where a leader's clock was ahead, the later day counts.
+func (o *Organisation) UsedOn(at time.Time) time.Duration {
+	if o.Use == nil || o.Use.Day < dayOf(at) {
+		return 0
+	}
+	return o.Use.Video
+}
+
+// dayOf is a moment's day in UTC, which sorts as text.
+func dayOf(at time.Time) string { return at.UTC().Format(time.DateOnly) }
+
+// Tally is how many jobs an organisation has that haven't ended.
+type Tally struct {
+	Queued  int // wait for their first task to begin
+	Running int
 }
 
 // Role is what a key may do.

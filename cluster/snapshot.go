@@ -23,9 +23,20 @@ const lineProposals = "proposals"
 // same state always makes the same bytes. The trailer's count and checksum
 // tell a whole snapshot from a torn one.
 
-// snapshotVersion is the newest format that this peer reads and the one it
-// writes. In version 1 the tasks of settled jobs weren't packed.
-const snapshotVersion = 2
+// snapshotVersion is the newest format that this peer reads. In version 1 the
+// tasks of settled jobs weren't packed; version 3 has limits of organisations, and
+// is written only where there are any: an older peer, which would forget them, must
+// not take it for whole.
+const snapshotVersion = 3
+
+func formatOf(txn *transaction) int {
+	for org := range scan[*Organisation](txn, tableOrganisations, indexID, nil) {
+		if org.Use != nil {
+			return 3
+		}
+	}
+	return 2
+}
 
 type snapshotHeader struct {
 	Format    string `json:"format"` // always snapshotFormat
@@ -105,7 +116,7 @@ func writeSnapshot(out io.Writer, v *view) error {
 	buffered := bufio.NewWriterSize(out, 1<<18)
 	w := &snapshotWriter{out: io.MultiWriter(buffered, sum), txn: v.txn()}
 	meta := metaOf(w.txn)
-	err := w.line(snapshotHeader{Format: snapshotFormat, Version: snapshotVersion, Index: v.index, LastEvent: meta.LastEvent})
+	err := w.line(snapshotHeader{Format: snapshotFormat, Version: formatOf(w.txn), Index: v.index, LastEvent: meta.LastEvent})
 	if err != nil {
 		return err
 	}

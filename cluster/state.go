@@ -96,6 +96,8 @@ func (v *view) Organisations() []*Organisation {
 	return slices.Collect(scan[*Organisation](v.txn(), tableOrganisations, indexID, nil))
 }
 
+func (v *view) Tally(org string) Tally { return tallyOf(v.txn(), org) }
+
 func (v *view) NodeStates() []NodeState {
 	states := []NodeState{}
 	for row := range scan[*NodeState](v.txn(), tableNodes, indexID, nil) {

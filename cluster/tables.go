@@ -19,6 +19,7 @@ const (
 	tableIdempotency   = "idempotency"
 	tableNodes         = "nodes"
 	tableExpelled      = "expelled"
+	tableTallies       = "tallies" // derived: not in snapshots
 	tableMeta          = "meta"
 )
 
@@ -51,8 +52,13 @@ type metaRow struct {
 	LastEvent uint64
 	// Jobs counts the jobs in each status; derived.
 	Jobs map[job.Status]int
-	// Queued counts each organisation's queued jobs, where it has any; derived.
-	Queued map[string]int
+}
+
+// tallyRow counts an organisation's jobs that haven't ended; there is none for an
+// organisation without any.
+type tallyRow struct {
+	org string
+	Tally
 }
 
 // schema has the indexes of each table; the first is by the rows' IDs. Every index value ends in the row's ID, so all
@@ -104,6 +110,9 @@ var schema = map[string][]indexSchema{
 	},
 	tableExpelled: {
 		index(indexID, func(e *expelledPeer) ([]byte, bool) { return part(nil, e.ID), true }),
+	},
+	tableTallies: {
+		index(indexID, func(r *tallyRow) ([]byte, bool) { return []byte(r.org), true }),
 	},
 	tableMeta: {
 		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),

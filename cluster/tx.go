@@ -94,10 +94,6 @@ func countsOf(txn *transaction) *counts {
 	if c.Jobs == nil {
 		c.Jobs = map[job.Status]int{}
 	}
-	c.Queued = maps.Clone(c.Queued)
-	if c.Queued == nil {
-		c.Queued = map[string]int{}
-	}
 	return c
 }
 
@@ -174,21 +170,41 @@ func compareTask(task *job.Task, id job.TaskID) int {
 // outside.
 func (t *tx) count(org string, from, to job.Status) {
 	t.wrote, t.counts.changed = true, true
+	tally := tallyOf(t.txn, org)
 	if from != "" {
-		t.counts.add(org, from, -1)
+		t.counts.Jobs[from]--
+		tally.add(from, -1)
 	}
 	if to != "" {
-		t.counts.add(org, to, 1)
+		t.counts.Jobs[to]++
+		tally.add(to, 1)
+	}
+	t.putTally(org, tally)
+}
+
+func (t *tx) putTally(org string, tally Tally) {
+	switch before := tallyOf(t.txn, org); {
+	case tally == before:
+	case tally == (Tally{}):
+		t.remove(tableTallies, &tallyRow{org: org})
+	default:
+		t.put(tableTallies, &tallyRow{org, tally})
 	}
 }
 
-func (m *metaRow) add(org string, status job.Status, n int) {
-	m.Jobs[status] += n
-	if status != job.Queued {
-		return
+func tallyOf(txn *transaction, org string) Tally {
+	if row, ok := first[*tallyRow](txn, tableTallies, indexID, []byte(org)); ok {
+		return row.Tally
 	}
-	if m.Queued[org] += n; m.Queued[org] == 0 {
-		delete(m.Queued, org)
+	return Tally{}
+}
+
+func (t *Tally) add(status job.Status, n int) {
+	switch status {
+	case job.Queued:
+		t.Queued += n
+	case job.Transcoding:
+		t.Running += n
 	}
 }
 

@@ -294,7 +294,7 @@ func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := json.RawMessage(strings.Replace(string(entry.Data), `"v":1`, `"v":2`, 1))
+	newer := json.RawMessage(strings.Replace(string(entry.Data), `"v":1`, `"v":9`, 1))
 	if err := follower.Call(t.Context(), leader.ID(), callPropose, newer, nil); !errors.Is(err, ErrUpgrading) {
 		t.Errorf("the leader takes it: %v", err)
 	}

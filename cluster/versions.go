@@ -19,9 +19,10 @@ import (
 //   - A peer that was out of sight all the while, or is set back to the old
 //     program, stops at the first entry that it doesn't understand (ErrHalted).
 
-// commandVersion is the newest version of the commands that this peer applies.
-// It is a variable only for the test that builds the next program.
-var commandVersion = 1
+// commandVersion is the newest version of the commands that this peer applies:
+// version 2 brought SetLimits. It is a variable only for the test that builds the
+// next program.
+var commandVersion = 2
 
 // versioned is a command that needs more than version 1 to be understood, as it
 // stands: an added field may make only those need it that use it.

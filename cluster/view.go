@@ -15,6 +15,8 @@ type View interface {
 	Organisation(id string) (*Organisation, bool)
 	// Organisations lists all of them, in a fixed order.
 	Organisations() []*Organisation
+	// Tally counts an organisation's jobs that haven't ended.
+	Tally(org string) Tally
 	// KeyByHash finds a key that isn't revoked by the SHA-256 of its text.
 	KeyByHash(sha256 []byte) (*Key, bool)
 	Keys(org string) []*Key

@@ -123,6 +123,9 @@ type Job struct {
 	Published []Published `json:"published,omitempty"`
 	// Run counts the job's runs: 1, and one more for each retry.
 	Run int `json:"run"`
+	// MeteredRun is the latest run of which the video was counted for the
+	// organisation's day, 0 if none was: it is when the run begins to encode.
+	MeteredRun int `json:"metered_run,omitempty"`
 	// Revision is the raft index of the last change.
 	Revision uint64 `json:"revision"`
 }

@@ -19,6 +19,10 @@ const (
 	CleanupTask    TaskKind = "cleanup"
 )
 
+// Encodes says whether such tasks make pictures or sound of the source: what an
+// organisation's minutes of video are for.
+func (k TaskKind) Encodes() bool { return k == EncodeTask || k == AudioTask || k == ThumbnailsTask }
+
 // TaskID names a task within its job: "inspect", "encode-00003", "audio", …
 type TaskID string
 
