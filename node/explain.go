@@ -18,7 +18,7 @@ func (l *leader) explain(id job.ID) ([]job.Placement, error) {
 	if l.rack == nil {
 		return nil, nil // it has just begun to lead
 	}
-	return l.rack.engine.Explain(id), nil
+	return l.rack.explain(id), nil
 }
 
 // explain asks the leader, wherever it is.

@@ -15,10 +15,11 @@ import (
 // workers' polls. It is made anew for each term of leadership, and whenever a
 // proposal's fate isn't known: all that it keeps follows from the state.
 type rack struct {
-	engine *scheduler.Engine
-	jobs   map[job.ID]*jobSeen
-	nodes  map[string]bool
-	limits map[string]cluster.Limits // by organisation, as the engine was told
+	engine  *scheduler.Engine
+	jobs    map[job.ID]*jobSeen
+	nodes   map[string]bool
+	orgs    map[string]scheduler.Org // as the engine was told
+	minutes map[string]int           // that each organisation has each day
 }
 
 // jobSeen is what the engine was told of a job.
@@ -27,6 +28,10 @@ type jobSeen struct {
 	encoders string // that can make its codec
 	bound    string // the encoder of its renditions, once they are planned
 	tasks    map[job.TaskID]taskSeen
+	// letBegin is the run that was let begin to encode and hasn't yet, 0 if none was;
+	// held says that it wasn't.
+	letBegin int
+	held     *job.Placement
 }
 
 // taskSeen is what the engine was told of a task: which attempt waits or runs, 0
@@ -34,7 +39,7 @@ type jobSeen struct {
 type taskSeen struct{ queued, running int }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), limits: make(map[string]cluster.Limits)}
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -44,7 +49,8 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 	delayed, next := l.delayed(now)
 	r.engine.Advance(now)
 	r.followNodes(view, l, now)
-	r.followLimits(view)
+	days := r.allowances(view, now)
+	r.followLimits(view, days, now)
 	unsettled := make(map[job.ID]bool, len(r.jobs))
 	for record := range view.Unsettled() {
 		id := record.Job.ID
@@ -57,7 +63,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		if same(seen.record, record) && !delayed[id] {
 			continue
 		}
-		seen.record = record
+		seen.record, seen.held = record, days[record.Job.Org].hold(seen, record, now)
 		if !r.followJob(seen, record, l, now) {
 			seen.record = job.Record{} // look again when more nodes are known
 		}
@@ -71,8 +77,9 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		r.engine.RemoveJob(id)
 		delete(r.jobs, id)
 	}
+	r.followLimits(view, days, now)
 	l.forget(unsettled)
-	return next
+	return min(next, untilTomorrow(days, now))
 }
 
 // same says whether nothing in a job changed: what the state holds is never
@@ -112,20 +119,10 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 	}
 }
 
-// followLimits tells the engine what each organisation may have.
-func (r *rack) followLimits(view cluster.View) {
-	for _, org := range view.Organisations() {
-		if r.limits[org.ID] != org.Limits {
-			r.engine.SetOrg(scheduler.Org{ID: org.ID, Weight: org.Weight, Running: org.MaxRunning})
-			r.limits[org.ID] = org.Limits
-		}
-	}
-}
-
 // followJob tells the engine of a job's tasks. It is false when an attempt
-// couldn't be counted.
+// couldn't be counted, or the job must be looked at again for another reason.
 func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.Time) bool {
-	all := true
+	all := seen.held == nil // a held job is looked at until it may begin
 	r.engine.SetJob(describeJob(record))
 	inspect := record.Task(job.TaskID(job.InspectTask))
 	inspected := inspect != nil && inspect.State == job.TaskFinished
@@ -137,6 +134,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 		case task.Held():
 			want.running = task.Last().Number
 		case l.retryAt[taskKey{record.Job.ID, task.ID}].After(now):
+		case seen.held != nil && task.Kind.Encodes():
 		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders) == "":
 			all = false // until a node can make the codec
 		case ready(record, task, inspected):
