@@ -190,13 +190,17 @@ func TestOnlyNodesThatAreAwayAreRemovedUnlessForced(t *testing.T) {
 
 func TestClusterBelongsToTheOperatorsOrganisation(t *testing.T) {
 	f, _ := newRack(t)
-	for _, path := range []string{"/api/v1/cluster/", nodesPath, nodesPath + "a/", "/api/v1/cluster/backup/"} {
+	for _, path := range []string{"/api/v1/cluster/", nodesPath, nodesPath + "a/", "/api/v1/cluster/backup/",
+		organisationsPath, organisationsPath + "other/", organisationsPath + "other/limits/", organisationsPath + "other/keys/"} {
 		if refused := f.want(http.StatusForbidden, f.do("other/admin", "GET", path, "")); !strings.Contains(refused.body, "default") {
 			t.Errorf("%s: %s", path, refused.body)
 		}
 		f.want(http.StatusUnauthorized, f.do("", "GET", path, ""))
 	}
 	f.want(http.StatusForbidden, f.do("other/admin", "POST", nodesPath+"a/drain/", ""))
+	f.want(http.StatusForbidden, f.do("other/admin", "PUT", organisationsPath+"other/limits/", "{}"))
+	f.want(http.StatusForbidden, f.do("default/submit", "PUT", organisationsPath+"other/limits/", "{}"))
+	f.want(http.StatusForbidden, f.do("default/read", "GET", organisationsPath+"other/keys/", ""))
 }
 
 func TestClusterIsTellingWithoutALeader(t *testing.T) {

@@ -106,7 +106,7 @@ func TestChecksAgreeWithAnotherValidator(t *testing.T) {
 		`[]`, `["240p"]`, `["240p","240p"]`, `["hls","dash"]`, `["hls","x"]`, `[1]`, `[null]`, `{}`, `{"a":[1,{}]}`,
 		`["240p","360p","480p","720p","1080p","1440p","2160p"]`,
 	}
-	for _, name := range []string{"CreateJob", "RetryJob", "PutWebhook"} {
+	for _, name := range []string{"CreateJob", "RetryJob", "PutWebhook", "CreateOrganisation", "SetLimits", "CreateKey"} {
 		rules, err := loadSchema(openAPI, name)
 		if err != nil {
 			t.Fatal(err)
@@ -163,6 +163,18 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"POST", "/api/v1/cluster/nodes/{node}/probe/", "/api/v1/cluster/nodes/c/probe/", ""},
 		{"DELETE", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/b/", ""},
 		{"DELETE", "/api/v1/cluster/nodes/{node}/", "/api/v1/cluster/nodes/c/", ""},
+		{"GET", "/api/v1/{org}/limits/", "/api/v1/default/limits/", ""},
+		{"POST", "/api/v1/cluster/organisations/", organisationsPath, `{"id": "acme"}`},
+		{"POST", "/api/v1/cluster/organisations/", organisationsPath, `{"id": "acme"}`},
+		{"GET", "/api/v1/cluster/organisations/", organisationsPath, ""},
+		{"GET", "/api/v1/cluster/organisations/{organisation}/", organisationsPath + "acme/", ""},
+		{"PUT", "/api/v1/cluster/organisations/{organisation}/limits/", organisationsPath + "acme/limits/", `{"weight": 2, "minutes_per_day": 60}`},
+		{"PUT", "/api/v1/cluster/organisations/{organisation}/limits/", organisationsPath + "acme/limits/", `{"weight": 0}`},
+		{"GET", "/api/v1/cluster/organisations/{organisation}/limits/", organisationsPath + "acme/limits/", ""},
+		{"GET", "/api/v1/cluster/organisations/{organisation}/limits/", organisationsPath + "nobody/limits/", ""},
+		{"POST", "/api/v1/cluster/organisations/{organisation}/keys/", organisationsPath + "acme/keys/", `{}`},
+		{"GET", "/api/v1/cluster/organisations/{organisation}/keys/", organisationsPath + "acme/keys/", ""},
+		{"DELETE", "/api/v1/cluster/organisations/{organisation}/keys/{key}/", organisationsPath + "acme/keys/nothing/", ""},
 		{"GET", "/healthz", "/healthz", ""},
 		{"GET", "/readyz", "/readyz", ""},
 	} {

@@ -164,6 +164,8 @@ func (s *Server) asProblem(r *http.Request, err error) *problem {
 		return &problem{code: "no_leader", detail: "The cluster has no leader now; try again in a moment.", retryAfter: retryDelay}
 	case errors.Is(err, cluster.ErrClosed):
 		return &problem{code: "shutting_down", detail: "This peer is shutting down; ask another.", retryAfter: retryDelay}
+	case errors.Is(err, cluster.ErrUpgrading):
+		return &problem{code: "upgrading", detail: "Some peers still run a program that doesn't know this; it can be done once the last is upgraded.", retryAfter: quotaDelay}
 	case errors.Is(err, cluster.ErrHalted):
 		return &problem{code: "peer_halted", retryAfter: retryDelay}
 	case errors.Is(err, cluster.ErrNodeID):

@@ -40,6 +40,9 @@ func (c *call) org() string { return c.key.Org }
 // part is a variable part of the path.
 func (c *call) part(name string) string { return mux.Vars(c.r)[name] }
 
+// organisationsPath is where the operator manages organisations.
+const organisationsPath = "/api/v1/cluster/organisations/"
+
 // routes is the whole API. openapi.json has the same paths and methods.
 func (s *Server) routes() []route {
 	const (
@@ -48,6 +51,7 @@ func (s *Server) routes() []route {
 		webhooks            = "/api/v1/{org}/webhooks/"
 		clusterPath         = "/api/v1/cluster/"
 		nodes               = clusterPath + "nodes/"
+		organisation        = organisationsPath + "{organisation}/"
 	)
 	type methods = map[string]endpoint
 	return []route{
@@ -57,6 +61,7 @@ func (s *Server) routes() []route {
 		{path: jobs + "{id}/explain/", methods: methods{"GET": {read, s.explainJob}}},
 		{path: jobs + "{id}/events/", stream: true, methods: methods{"GET": {read, s.jobEvents}}},
 		{path: "/api/v1/{org}/events/", stream: true, methods: methods{"GET": {read, s.orgEvents}}},
+		{path: "/api/v1/{org}/limits/", methods: methods{"GET": {read, s.ownLimits}}},
 		{path: webhooks, methods: methods{"GET": {read, s.listWebhooks}, "POST": {admin, s.createWebhook}}},
 		{path: webhooks + "{id}/", methods: methods{"GET": {read, s.getWebhook}, "PUT": {admin, s.putWebhook}, "DELETE": {admin, s.deleteWebhook}}},
 		{path: webhooks + "{id}/deliveries/", methods: methods{"GET": {read, s.listDeliveries}}},
@@ -68,6 +73,11 @@ func (s *Server) routes() []route {
 		{path: nodes + "{node}/drain/", cluster: true, methods: methods{"POST": {admin, s.drainNode}}},
 		{path: nodes + "{node}/resume/", cluster: true, methods: methods{"POST": {admin, s.resumeNode}}},
 		{path: nodes + "{node}/probe/", cluster: true, methods: methods{"POST": {admin, s.probeNode}}},
+		{path: organisationsPath, cluster: true, methods: methods{"GET": {read, s.listOrganisations}, "POST": {admin, s.createOrganisation}}},
+		{path: organisation, cluster: true, methods: methods{"GET": {read, s.getOrganisation}}},
+		{path: organisation + "limits/", cluster: true, methods: methods{"GET": {read, s.getLimits}, "PUT": {admin, s.putLimits}}},
+		{path: organisation + "keys/", cluster: true, methods: methods{"GET": {admin, s.listKeys}, "POST": {admin, s.createKey}}},
+		{path: organisation + "keys/{key}/", cluster: true, methods: methods{"DELETE": {admin, s.revokeKey}}},
 		{path: "/healthz", methods: methods{"GET": {"", s.healthy}}},
 		{path: "/readyz", methods: methods{"GET": {"", s.ready}}},
 		{path: "/metrics", methods: methods{"GET": {"", s.showMetrics}}},

@@ -23,6 +23,7 @@ type Server struct {
 	rates   *rateLimiter
 
 	createRules, retryRules, webhookRules, emptyRules *schema
+	organisationRules, limitsRules, keyRules          *schema
 }
 
 // New makes a Server. It starts nothing.
@@ -34,7 +35,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{config: config, log: config.Logger}
 	for name, into := range map[string]**schema{
 		"CreateJob": &s.createRules, "RetryJob": &s.retryRules, "PutWebhook": &s.webhookRules,
-		"Empty": &s.emptyRules,
+		"Empty": &s.emptyRules, "CreateOrganisation": &s.organisationRules, "SetLimits": &s.limitsRules, "CreateKey": &s.keyRules,
 	} {
 		if *into, err = loadSchema(openAPI, name); err != nil {
 			return nil, err
