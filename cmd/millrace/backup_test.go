@@ -17,6 +17,9 @@ import (
 func TestBackupIsRestoredWithItsJobsAndKeys(t *testing.T) {
 	s := serveAPI(t)
 	id := job.ID(strings.TrimSpace(s.submit(t).out))
+	if limited := s.run(t, "orgs", "limits", "default", "--minutes-per-day", "90"); limited.code != exitDone {
+		t.Fatalf("limits: %+v", limited)
+	}
 	folder := t.TempDir()
 	file, data := filepath.Join(folder, "state.backup"), filepath.Join(folder, "restored")
 	made := s.run(t, "backup", file)
@@ -45,12 +48,18 @@ func TestBackupIsRestoredWithItsJobsAndKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = peer.Close() }()
+	if err := peer.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	view, err := peer.View(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, there := view.Job("default", id); !there || len(view.Keys("default")) != 1 {
 		t.Error("the job or the key isn't there")
+	}
+	if org, _ := view.Organisation("default"); org == nil || org.MinutesPerDay != 90 {
+		t.Errorf("the organisation is %+v", org)
 	}
 }
 

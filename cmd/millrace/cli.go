@@ -21,6 +21,7 @@ type commands struct {
 	Cancel   cancelCommand   `cmd:"" help:"Cancel a job and remove what it wrote."`
 	Retry    retryCommand    `cmd:"" help:"Run a failed or cancelled job again; chunks that are good are kept."`
 	Webhooks webhooksCommand `cmd:"" help:"List, add, remove and resume webhooks, and see their deliveries."`
+	Orgs     orgsCommand     `cmd:"" help:"Organisations, their limits and API keys."`
 	Nodes    nodesCommand    `cmd:"" help:"List nodes, show one, have it measured, remove it."`
 	Drain    drainCommand    `cmd:"" help:"Give a node nothing new to do."`
 	Resume   resumeCommand   `cmd:"" help:"Let a drained node work again."`

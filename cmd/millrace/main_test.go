@@ -62,7 +62,7 @@ func golden(t *testing.T, path, text string) {
 func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "100")
 	for name, args := range map[string][]string{
-		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"}, "probe.txt": {"probe", "--help"},
+		"help.txt": {"--help"}, "serve.txt": {"serve", "--help"}, "submit.txt": {"submit", "--help"}, "jobs.txt": {"jobs", "--help"}, "nodes.txt": {"nodes", "--help"}, "orgs.txt": {"orgs", "limits", "--help"}, "probe.txt": {"probe", "--help"},
 		"backup.txt": {"backup", "--help"}, "restore.txt": {"restore", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
