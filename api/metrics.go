@@ -33,6 +33,7 @@ func newMetrics(config Config, streams *hub) *metrics {
 		}, []string{"route"}),
 	}
 	registry.MustRegister(m.requests, m.seconds, jobCounts{config.State}, clusterGauges{config.Cluster, config.State},
+		organisationGauges{config.Cluster, config.State, config.Now},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "millrace_event_streams", Help: "Event streams that are open.",
 		}, func() float64 { return float64(streams.count()) }),

@@ -153,3 +153,32 @@ func TestLimitsWaitForTheLastPeersUpgrade(t *testing.T) {
 		t.Errorf("refused: %s", refused.body)
 	}
 }
+
+func TestTheLeadersMetricsTellOfTheBusiestOrganisations(t *testing.T) {
+	f, r := newRack(t)
+	f.want(http.StatusOK, f.do("default/admin", "PUT", organisationsPath+"other/limits/", `{}`))
+	f.want(http.StatusCreated, f.do("other/submit", "POST", "/api/v1/other/transcoding_jobs/", request("a")))
+	got := f.do("", "GET", "/metrics", "").body
+	for _, want := range []string{
+		"millrace_organisations 2", `millrace_organisation_queued_jobs{organisation="other"} 1`, `millrace_organisation_running_jobs{organisation="other"} 0`,
+		`millrace_organisation_minutes_today{organisation="other"} 0`, `millrace_organisation_queued_jobs{organisation="default"} 0`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if strings.Contains(got, `minutes_today{organisation="default"}`) {
+		t.Error("minutes that aren't counted are told")
+	}
+	for i := range maxOrganisationSeries {
+		f.propose(cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: fmt.Sprintf("a%d", i), Created: noon}})
+	}
+	got = f.do("", "GET", "/metrics", "").body
+	if series := strings.Count(got, "millrace_organisation_queued_jobs{"); series != maxOrganisationSeries || !strings.Contains(got, `queued_jobs{organisation="other"} 1`) {
+		t.Errorf("%d series for more organisations", series)
+	}
+	r.status.Leader = &Member{ID: "another"}
+	if strings.Contains(f.do("", "GET", "/metrics", "").body, "millrace_organisation") {
+		t.Error("another than the leader tells")
+	}
+}
