@@ -110,7 +110,7 @@ func (a *allowance) hold(seen *jobSeen, record job.Record, now time.Time) *job.P
 		return nil
 	}
 	held.Reason = fmt.Sprintf(
-		"its %s of video don't fit in what today has left of the %d minutes that its organisation may begin each day; more may begin from %s on",
+		"its %s of video don't fit in what today has left of its organisation's %d min of video per day; more may begin from %s on",
 		video.Round(time.Second), a.minutes, tomorrow(now).Format(time.RFC3339))
 	return held
 }
@@ -120,7 +120,7 @@ func (r *rack) followLimits(view cluster.View, days map[string]*allowance, now t
 	for _, org := range view.Organisations() {
 		rights := scheduler.Org{ID: org.ID, Weight: org.Weight, Running: org.MaxRunning}
 		if a := days[org.ID]; a != nil && a.left <= 0 {
-			rights.Closed = fmt.Sprintf("the %d minutes of video that its organisation may begin each day are used up until %s",
+			rights.Closed = fmt.Sprintf("its organisation's %d min of video per day are used up; more may begin from %s on",
 				a.minutes, tomorrow(now).Format(time.RFC3339))
 		}
 		if r.orgs[org.ID] != rights {

@@ -52,14 +52,16 @@ func (m *metered) allow(minutes int) {
 }
 
 // submit makes the next job, of so many seconds.
-func (m *metered) submit(seconds int64) job.ID {
+func (m *metered) submit(seconds int64) job.ID { return m.submitFor("o", seconds) }
+
+func (m *metered) submitFor(org string, seconds int64) job.ID {
 	m.t.Helper()
 	n := len(m.seconds)
 	id := job.ID(fmt.Sprintf("%011d", n))
 	m.seconds[id] = seconds
 	spec := m.record().Job.Spec
 	spec.Output = job.Location{URL: fmt.Sprintf("file:///%d/", n)}
-	m.propose(cluster.CreateJob{ID: id, Org: "o", At: m.time.Add(time.Duration(n) * time.Microsecond), Spec: spec})
+	m.propose(cluster.CreateJob{ID: id, Org: org, At: m.time.Add(time.Duration(n) * time.Microsecond), Spec: spec})
 	return id
 }
 
@@ -72,14 +74,17 @@ func (m *metered) work() {
 		if len(orders.Start) > 0 {
 			idle = -1
 		}
-		change = ends(orders.Start, func(order Order) Ended {
-			ended := succeed(order)
-			if plan := ended.Result.Plan; plan != nil {
-				plan.Timeline.Frames = m.seconds[order.Ref.Job] * 25
-			}
-			return ended
-		})
+		change = ends(orders.Start, m.finish)
 	}
+}
+
+// finish makes up the result of any order.
+func (m *metered) finish(order Order) Ended {
+	ended := succeed(order)
+	if plan := ended.Result.Plan; plan != nil {
+		plan.Timeline.Frames = m.seconds[order.Ref.Job] * 25
+	}
+	return ended
 }
 
 func (m *metered) status(id job.ID) job.Status {
@@ -129,7 +134,7 @@ func TestJobsBeyondTheDaysMinutesWaitForMidnight(t *testing.T) {
 	}
 	five := m.submit(5)
 	m.work()
-	if why := m.why(five); m.status(five) != job.Queued || !strings.Contains(why, "the 1 minutes") || !strings.Contains(why, "until 2026-01-02T00:00:00Z") {
+	if why := m.why(five); m.status(five) != job.Queued || !strings.Contains(why, "1 min of video per day are used up") || !strings.Contains(why, "from 2026-01-02T00:00:00Z") {
 		t.Errorf("the fifth, which is %s: %s", m.status(five), why)
 	}
 
@@ -229,4 +234,30 @@ func TestMinutesHoldAndNoJobWaitsForEver(t *testing.T) {
 		t.Logf("job %s of %d s is %s", id, seconds, m.status(id))
 	}
 	t.Error("some jobs were never done")
+}
+
+func TestWeightsDivideTheRack(t *testing.T) {
+	m := newMetered(t, 0)
+	m.propose(cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: "p", Created: m.time}})
+	m.propose(cluster.SetLimits{Org: "o", Limits: cluster.Limits{Weight: 3}, At: m.time})
+	owner := map[job.ID]string{}
+	for range 30 {
+		for _, org := range []string{"o", "p"} {
+			owner[m.submitFor(org, 20)] = org
+		}
+	}
+	encoded := map[string]int{}
+	var change func(*Report)
+	for encoded["o"]+encoded["p"] < 40 {
+		orders := m.poll("s1", change)
+		for _, order := range orders.Start {
+			if order.Task.Kind == job.EncodeTask {
+				encoded[owner[order.Ref.Job]]++
+			}
+		}
+		change = ends(orders.Start, m.finish)
+	}
+	if o, p := encoded["o"], encoded["p"]; o < 2*p || o > 4*p {
+		t.Errorf("with the weights 3 and 1, %d and %d chunks were encoded", o, p)
+	}
 }
