@@ -198,7 +198,8 @@ func TestMinutesThatAreSetHoldForJobsThatHaveNotBegun(t *testing.T) {
 	m.want("without a limit", one, two)
 }
 
-// TestMinutesHoldAndNoJobWaitsForEver plays days on which jobs of all lengths come.
+// TestMinutesHoldAndNoJobWaitsForEver plays days on which jobs of all lengths come
+// and leaders change.
 func TestMinutesHoldAndNoJobWaitsForEver(t *testing.T) {
 	const minutes, days = 2, 6
 	m := newMetered(t, minutes)
@@ -214,6 +215,10 @@ func TestMinutesHoldAndNoJobWaitsForEver(t *testing.T) {
 			if day < days {
 				m.submit(1 + random.Int64N(1+random.Int64N(200)))
 			}
+		}
+		if random.IntN(3) == 0 {
+			m.poll("s1", nil)
+			m.begin() // another leader, in the middle of it
 		}
 		m.work()
 		after := 0
