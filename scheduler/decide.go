@@ -22,11 +22,11 @@ func (e *Engine) Decide() []Assignment {
 	var runs []*run
 	for _, best := range []bool{true, false} {
 		for {
-			p := e.next(best)
-			if p == nil {
+			l := e.next(best)
+			if l == nil {
 				break
 			}
-			g := p.lanes.items[0].jobs.items[0]
+			p, g := l.pile, l.jobs.items[0]
 			d, w, threads, room := e.spot(p, g, best)
 			if d == nil {
 				p.full, p.fullBest = !best || !room, true
@@ -44,9 +44,9 @@ func (e *Engine) Decide() []Assignment {
 	return placed
 }
 
-// next is the order step: the pile whose first lane has its turn.
-func (e *Engine) next(best bool) *pile {
-	var first *pile
+// next is the order step: the lane that has its turn.
+func (e *Engine) next(best bool) *lane {
+	var hasty, first *lane
 	for i := 0; i < len(e.active); i++ {
 		p := e.active[i]
 		if p.tasks == 0 {
@@ -59,34 +59,52 @@ func (e *Engine) next(best bool) *pile {
 		if p.full || best && p.fullBest {
 			continue
 		}
-		if first == nil || p.turnBefore(first) {
-			first = p
+		if p.hasty.len() > 0 {
+			if l := p.hasty.items[0]; e.mayHurry(l.org) && (hasty == nil || l.turnBefore(hasty, l.org.quick, hasty.org.quick)) {
+				hasty = l
+			}
 		}
+		if l := p.lanes.items[0].first(); first == nil || l.turnBefore(first, l.org.had, first.org.had) {
+			first = l
+		}
+	}
+	if hasty != nil && !brief(first.pile.work.Kind) {
+		return hasty
 	}
 	return first
 }
 
-// turnBefore orders piles by their first lanes. What ends a job goes before all
-// else: it takes next to nothing, and somebody waits for it.
-func (p *pile) turnBefore(other *pile) bool {
-	if a, b := ends(p.work.Kind), ends(other.work.Kind); a != b {
+// first is the one of an organisation's lanes of a work whose job is due first.
+func (l *lane) first() *lane {
+	if t := l.twin; t != nil && t.tasks > 0 && t.jobs.items[0].before(l.jobs.items[0]) {
+		return t
+	}
+	return l
+}
+
+// turnBefore orders lanes by what their organisations have had. What begins or
+// ends a job goes before all else: it takes next to nothing, and somebody waits
+// for it.
+func (l *lane) turnBefore(other *lane, had, its float64) bool {
+	if a, b := brief(l.pile.work.Kind), brief(other.pile.work.Kind); a != b {
 		return a
 	}
-	mine, its := p.lanes.items[0], other.lanes.items[0]
-	if mine.org != its.org {
-		if mine.org.had != its.org.had {
-			return mine.org.had < its.org.had
+	if l.org != other.org {
+		if had != its {
+			return had < its
 		}
-		return mine.org.ID < its.org.ID
+		return l.org.ID < other.org.ID
 	}
-	a, b := mine.jobs.items[0], its.jobs.items[0]
+	a, b := l.jobs.items[0], other.jobs.items[0]
 	if a.before(b) || b.before(a) {
 		return a.before(b)
 	}
-	return p.key < other.key
+	return l.pile.key < other.pile.key
 }
 
-func ends(kind job.TaskKind) bool { return kind == job.PackageTask || kind == job.CleanupTask }
+func brief(kind job.TaskKind) bool {
+	return kind == job.InspectTask || kind == job.PackageTask || kind == job.CleanupTask
+}
 
 // spot is the steps ways and fit: where the first task of a group goes. With
 // best, only where no other work is needed more. room says whether any way had
@@ -114,7 +132,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 				continue
 			}
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
-			if score < least && (best && !light || e.worthIt(p, w, d, t.frames, light)) {
+			if score < least && (best && !light || e.worthIt(g, w, d, light)) {
 				device, chosen, least = d, w, score
 				threads = 1
 				if light {
@@ -172,14 +190,17 @@ func (e *Engine) expect(w *way, frames int64, threads int) float64 {
 // worthIt says whether a task that starts here now ends no later than if it
 // waited for a faster class. It is always worth it where nothing faster runs:
 // then nothing would end that one could wait for.
-func (e *Engine) worthIt(p *pile, w *way, d *device, frames int64, light bool) bool {
-	threads := 1
+func (e *Engine) worthIt(g *group, w *way, d *device, light bool) bool {
+	p, frames, threads := g.lane.pile, g.tasks[0].frames, 1
 	if light {
 		threads = e.width(w, d)
 	}
 	here := e.expect(w, frames, threads)
 	if !w.first && !light && p.firstOpen() {
 		// Its chunks were cut for other devices, and all of them would follow it.
+		if g.job.short && e.mayHurry(g.job.org) {
+			return here < 2*hastyRun.Seconds()
+		}
 		return here < e.horizon/2
 	}
 	for _, other := range p.ways {
@@ -233,7 +254,7 @@ func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *r
 	t := e.pop(g)
 	ref := job.Ref{Job: q.ID, Task: t.task, Attempt: int(t.attempt)}
 	r := e.begin(q, d, w, ref, t.frames, threads)
-	e.charge(q.org, p.charge(w, t.frames))
+	e.charge(g.lane, p.charge(w, t.frames))
 	if p.work.Kind == job.EncodeTask {
 		e.notAhead(q)
 	}

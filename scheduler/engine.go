@@ -35,6 +35,10 @@ type Engine struct {
 	waiting int
 	demand  float64
 	threads int // of the CPUs of open nodes
+	// weights is the sum of those of organisations with work waiting, virtual the
+	// time by which short jobs are ordered, lengths what is known of jobs' lengths.
+	weights, virtual float64
+	lengths          length
 
 	costs costs
 	// version counts changes of the rack; priced and pricedAt say for which

@@ -14,7 +14,13 @@ import (
 // weight of 1 and no quota.
 func (e *Engine) SetOrg(rights Org) {
 	o := e.org(rights.ID)
+	if o.waiting > 0 {
+		e.weights -= o.weight()
+	}
 	o.Org = rights
+	if o.waiting > 0 {
+		e.weights += o.weight()
+	}
 	e.admit(o)
 }
 
@@ -41,7 +47,10 @@ func (e *Engine) SetJob(j Job) {
 		e.jobs[j.ID] = q
 		q.org.held.push(q)
 	}
-	q.Job = j
+	if q.Job = j; j.Frames > 0 && !q.met {
+		q.met = true
+		e.meet(q)
+	}
 	e.redue(q)
 	if j.Started && !q.admitted {
 		q.org.held.remove(q)

@@ -52,6 +52,9 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 	if lacks := e.lacks(p); lacks != "" {
 		return "no device that can do this has room: " + lacks
 	}
+	if p.hasty.len() > 0 && !q.short && e.mayHurry(p.hasty.items[0].org) {
+		return fmt.Sprintf("job %s goes first: it is short", p.hasty.items[0].jobs.items[0].job.ID)
+	}
 	if first := p.lanes.items[0]; first.org != q.org {
 		return fmt.Sprintf("the organisation %s goes first: for its weight it has had less than %s", first.org.ID, q.org.ID)
 	}

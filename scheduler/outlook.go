@@ -18,10 +18,10 @@ type Outlook struct {
 	Slots int
 	// SecondsPerFrame is how long a chunk takes on one of them, for each frame.
 	SecondsPerFrame float64
-	// Busy says that more waits than the rack does in a little while: then the
-	// job won't have the rack to itself, and what counts is how much video is
-	// done in all.
-	Busy bool
+	// Run is how long a chunk should run at least, for its start to cost little,
+	// where others wait for the rack; 0 where the job has it to itself and is to
+	// be done as soon as all slots together can.
+	Run time.Duration
 }
 
 // busyAfter is how much work must wait for the rack to be busy, in seconds of
@@ -33,16 +33,23 @@ const busyAfter = 15
 // one that with which the rack is fastest.
 func (e *Engine) Outlook(work Work, frames int64) Outlook {
 	e.refreshPrices()
-	outlook := Outlook{Busy: e.horizon > busyAfter}
+	outlook := Outlook{Run: e.run(frames)}
 	first := ""
-	if m := e.mixOf(work, frames); outlook.Busy {
+	if m := e.mixOf(work, frames); e.horizon > busyAfter && outlook.Run > hastyRun {
 		first = e.soonest(work, m, frames)
 	}
-	most := 0.0
+	soonest := math.Inf(1)
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
 		slots, perSecond := e.slots(work, encoder)
-		if perSecond > 0 && (encoder == first || first == "" && perSecond > most) {
-			most = perSecond
+		if perSecond == 0 {
+			continue
+		}
+		ends := float64(frames) / perSecond
+		if outlook.Run > 0 { // a chunk gets one thread
+			ends = max(ends, shortestFrames*float64(slots)/perSecond)
+		}
+		if encoder == first || first == "" && ends < soonest {
+			soonest = ends
 			outlook.Encoders, outlook.Slots, outlook.SecondsPerFrame = encoder, slots, float64(slots)/perSecond
 		}
 	}
@@ -53,6 +60,22 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 	}
 	return outlook
 }
+
+// run is how long a job's chunks should run: the longer the more waits, but for
+// short jobs, which don't.
+func (e *Engine) run(frames int64) time.Duration {
+	run := time.Duration(e.horizon * float64(time.Second))
+	switch {
+	case run < quietRun:
+		return 0
+	case e.isShort(frames) && e.backlog() < hastyBacklog:
+		return min(run, hastyRun)
+	}
+	return min(run, busyRun)
+}
+
+// shortestFrames is about how many frames a chunk of one segment has.
+const shortestFrames = 100
 
 // rateAfter is after how many attempts that were learned from a rate is found anew.
 const rateAfter = 200
@@ -188,21 +211,23 @@ const (
 	// busyRun is how long a chunk should run under a full queue: long enough for
 	// its start to cost little, short enough to lose little with a node.
 	busyRun = 30 * time.Second
+	// quietRun is less than what chunks are made longer for.
+	quietRun = time.Second
 	// busyLongest bounds such a chunk's pictures, for fast devices.
 	busyLongest = 2 * time.Minute
 )
 
 // CutFor decides how many segments each chunk of a timeline has. A job that has
-// the rack to itself is cut so that all slots end together (see [Cut]); under a
-// full queue chunks are long.
+// the rack to itself is cut so that all slots end together (see [Cut]); the more
+// waits the longer are chunks.
 func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int {
-	if !outlook.Busy || outlook.SecondsPerFrame <= 0 {
+	if outlook.Run == 0 || outlook.SecondsPerFrame <= 0 {
 		return Cut(timeline, outlook.Slots, leads)
 	}
 	segment := timeline.At(timeline.SegmentFrames)
 	run := outlook.SecondsPerFrame * float64(timeline.SegmentFrames)
-	length := int(busyRun.Seconds() / run)
-	length = min(max(length, segmentsIn(shortestChunk, segment)), segmentsIn(busyLongest, segment))
+	length := int(outlook.Run.Seconds() / run)
+	length = min(max(length, 1), segmentsIn(busyLongest, segment))
 	var counts []int
 	chunks := (timeline.Segments() + length - 1) / length
 	for left := timeline.Segments(); left > 0; chunks-- {

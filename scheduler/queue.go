@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
@@ -27,13 +26,6 @@ const (
 
 	// unknownFrames stands for a timeline that hasn't been inspected yet.
 	unknownFrames = 60 * 30
-
-	// shareHalfLife is how long it takes for half of what an organisation had to
-	// be forgotten.
-	shareHalfLife = 10 * time.Minute
-	// shareCredit is how many seconds of all CPU threads an organisation that
-	// comes back is at most ahead of the others.
-	shareCredit = 10.0
 )
 
 // org is an organisation with what it has had of the rack.
@@ -50,6 +42,9 @@ type org struct {
 	// ahead counts admitted jobs of which no encode has started.
 	ahead int
 	held  heap[*queued]
+	// quick is what its short jobs had, on the engine's scale of what they may
+	// have (see mayHurry).
+	quick float64
 }
 
 // queued is a job with its waiting tasks.
@@ -62,7 +57,9 @@ type queued struct {
 	active   int // attempts that run
 	admitted bool
 	ahead    bool // counted in the organisation's
-	place    int  // among the held
+	// short says that it is, met that its length was taken note of.
+	short, met bool
+	place      int // among the held
 	// bound is the encoder of each ladder of which a task has started.
 	bound map[string]string
 	// recent are nodes that have read of the source, the latest first.
@@ -94,15 +91,18 @@ type waiting struct {
 
 // pile is all waiting tasks of one work.
 type pile struct {
-	work  Work
-	key   int
-	ways  []*way // by class, then in the order of the work's encoders
-	lanes heap[*lane]
-	// tasks and frames wait.
-	tasks  int
-	frames int64
-	cost   float64 // of a frame, in seconds of the rack
-	least  float64 // seconds that a frame takes at least
+	work Work
+	key  int
+	ways []*way // by class, then in the order of the work's encoders
+	// lanes are all of them, the organisation first that has had least; hasty those
+	// of short jobs, the organisation first whose short jobs have had least.
+	lanes, hasty heap[*lane]
+	// tasks and frames wait; hastyFrames are those of short jobs.
+	tasks       int
+	frames      int64
+	hastyFrames int64
+	cost        float64 // of a frame, in seconds of the rack
+	least       float64 // seconds that a frame takes at least
 	// rated is frames a second on all of the rack, at ratedAt (see rate).
 	rated   float64
 	ratedAt int
@@ -116,13 +116,17 @@ type pile struct {
 	listed bool
 }
 
-// lane is one organisation's waiting tasks of one work.
+// lane is one organisation's waiting tasks of one work, of short jobs or of the
+// others.
 type lane struct {
 	org   *org
 	pile  *pile
-	place int // in the pile's heap
-	jobs  heap[*group]
-	tasks int
+	short bool
+	twin  *lane // of the other jobs, if there is one
+	// place is in the pile's lanes, hastyPlace in its hasty ones; −1 in neither.
+	place, hastyPlace int
+	jobs              heap[*group]
+	tasks             int
 }
 
 func newPile(work Work, key int) *pile {
@@ -131,11 +135,14 @@ func newPile(work Work, key int) *pile {
 			return cmp.Or(cmp.Compare(a.org.had, b.org.had), cmp.Compare(a.org.ID, b.org.ID)) < 0
 		},
 		at: func(l *lane) *int { return &l.place },
+	}, hasty: heap[*lane]{
+		less: (*lane).hurriesBefore,
+		at:   func(l *lane) *int { return &l.hastyPlace },
 	}}
 }
 
-func newLane(o *org, p *pile) *lane {
-	return &lane{org: o, pile: p, place: -1, jobs: heap[*group]{
+func newLane(o *org, p *pile, short bool) *lane {
+	return &lane{org: o, pile: p, short: short, place: -1, hastyPlace: -1, jobs: heap[*group]{
 		less: (*group).before,
 		at:   func(g *group) *int { return &g.place },
 	}}
@@ -156,13 +163,20 @@ func (q *queued) before(other *queued) bool {
 }
 
 // lane finds or makes the lane of a work.
-func (o *org) lane(p *pile) *lane {
+func (o *org) lane(p *pile, short bool) *lane {
+	var twin *lane
 	for _, l := range o.lanes {
-		if l.pile == p {
+		if l.pile == p && l.short == short {
 			return l
 		}
+		if l.pile == p {
+			twin = l
+		}
 	}
-	l := newLane(o, p)
+	l := newLane(o, p, short)
+	if twin != nil {
+		l.twin, twin.twin = twin, l
+	}
 	o.lanes = append(o.lanes, l)
 	return l
 }
@@ -176,7 +190,7 @@ func (e *Engine) push(q *queued, p *pile, t waiting) {
 		}
 	}
 	if g == nil {
-		g = &group{job: q, lane: q.org.lane(p), place: -1}
+		g = &group{job: q, lane: q.org.lane(p, q.short), place: -1}
 		if p.work.Kind == job.AudioTask {
 			g.early = float64(t.frames) * audioSeconds
 		}
@@ -255,10 +269,17 @@ func (e *Engine) count(g *group, tasks int, frames int64) {
 	p.tasks += tasks
 	o.waiting += tasks
 	p.frames += frames
+	if l.short {
+		p.hastyFrames += frames
+	}
 	e.waiting += tasks
 	e.demand += float64(frames) * p.least
-	if before == 0 && o.waiting > 0 {
+	switch {
+	case before == 0 && o.waiting > 0:
+		e.weights += o.weight()
 		e.comeBack(o)
+	case before > 0 && o.waiting == 0:
+		e.weights -= o.weight()
 	}
 	switch {
 	case len(g.tasks) > 0 && g.place < 0:
@@ -269,8 +290,12 @@ func (e *Engine) count(g *group, tasks int, frames int64) {
 	switch {
 	case l.tasks > 0 && l.place < 0:
 		p.lanes.push(l)
+		if l.short {
+			p.hasty.push(l)
+		}
 	case l.tasks == 0 && l.place >= 0:
 		p.lanes.remove(l)
+		p.hasty.remove(l)
 	}
 	if p.tasks > 0 && !p.listed {
 		p.listed, p.full, p.fullBest = true, false, false
@@ -286,60 +311,6 @@ func (p *pile) measure() {
 		if s := w.seconds + w.fixed/w.typical(); p.least == 0 || s < p.least {
 			p.least = s
 		}
-	}
-}
-
-// comeBack limits how far an organisation that had nothing waiting is ahead of
-// those that had.
-func (e *Engine) comeBack(o *org) {
-	least := math.Inf(1)
-	for _, other := range e.orgs {
-		if other != o && other.waiting > 0 {
-			least = min(least, other.had)
-		}
-	}
-	if !math.IsInf(least, 1) {
-		o.had = max(o.had, least-shareCredit*float64(max(1, e.threads))*e.worth())
-	}
-	e.moveLanes(o)
-}
-
-// worth is what a second of the rack counts now in what organisations had.
-func (e *Engine) worth() float64 {
-	return math.Exp2((e.clock - e.worthFrom) / shareHalfLife.Seconds())
-}
-
-// deflate divides what all organisations had before the numbers get too large.
-func (e *Engine) deflate() {
-	const largest = 1 << 40
-	worth := e.worth()
-	if worth < largest {
-		return
-	}
-	e.worthFrom = e.clock
-	for _, o := range e.orgs {
-		o.had /= worth
-	}
-	for _, p := range e.piles { // small ones may have become equal
-		for i := len(p.lanes.items) - 1; i >= 0; i-- {
-			p.lanes.down(i)
-		}
-	}
-}
-
-// charge counts what an organisation was given.
-func (e *Engine) charge(o *org, seconds float64) {
-	weight := o.Weight
-	if weight <= 0 {
-		weight = 1
-	}
-	o.had += seconds / weight * e.worth()
-	e.moveLanes(o)
-}
-
-func (e *Engine) moveLanes(o *org) {
-	for _, l := range o.lanes {
-		l.pile.lanes.fix(l)
 	}
 }
 
