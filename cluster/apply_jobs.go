@@ -126,6 +126,15 @@ func (c LoseAttempts) apply(t *tx) (any, error) {
 	return nil, nil
 }
 
+// version implements versioned: before version 3 there was no change to an encoder
+// of the same name.
+func (c ChangeEncoder) version() int {
+	if c.Change.From == c.Change.To {
+		return 3
+	}
+	return 1
+}
+
 func (c ChangeEncoder) apply(t *tx) (any, error) {
 	record, ok := t.record(c.Job)
 	if !ok {

@@ -110,7 +110,8 @@ type (
 	}
 
 	// ChangeEncoder binds a job's renditions to another encoder, since theirs
-	// can't be used any more (see job.Record.ChangeEncoder). Errors:
+	// can't be used any more (see job.Record.ChangeEncoder), or to the same with
+	// other headers, which needs version 3. Errors:
 	// ErrNotFound, job.ErrTransition when that has been done already.
 	ChangeEncoder struct {
 		Job    job.ID            `json:"job"`

@@ -20,9 +20,9 @@ import (
 //     program, stops at the first entry that it doesn't understand (ErrHalted).
 
 // commandVersion is the newest version of the commands that this peer applies:
-// version 2 brought SetLimits. It is a variable only for the test that builds the
-// next program.
-var commandVersion = 2
+// version 2 brought SetLimits, version 3 the change to an encoder of the same name.
+// It is a variable only for the test that builds the next program.
+var commandVersion = 3
 
 // versioned is a command that needs more than version 1 to be understood, as it
 // stands: an added field may make only those need it that use it.

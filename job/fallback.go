@@ -10,6 +10,9 @@ import (
 // EncoderChange binds renditions of a job to another encoder, since theirs can't
 // be used any more. All of a rendition's chunks are made by one encoder, so
 // those that are finished are made again.
+//
+// To may be From where only the devices are gone whose headers the finished
+// chunks have: then all are made again with whichever headers are first.
 type EncoderChange struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -28,7 +31,7 @@ type EncoderChange struct {
 // the encoder any more, or the job has ended, or is being packaged: then all of
 // it is encoded already.
 func (r Record) ChangeEncoder(c EncoderChange, at time.Time) (Change, error) {
-	if r.Job.Plan == nil || r.Job.Status != Transcoding || c.From == c.To {
+	if r.Job.Plan == nil || r.Job.Status != Transcoding {
 		return Change{}, fmt.Errorf("change %s from %s to %s while it is %s: %w", r.Job.ID, c.From, c.To, r.Job.Status, ErrTransition)
 	}
 	if !r.all(func(t *Task) bool { return t.Kind != PackageTask || !t.Held() }) {
@@ -49,8 +52,8 @@ func (r Record) ChangeEncoder(c EncoderChange, at time.Time) (Change, error) {
 		return Change{}, fmt.Errorf("change %s from %s, which makes none of its renditions: %w", r.Job.ID, c.From, ErrTransition)
 	}
 	plan.DelayFrames = max(plan.DelayFrames, c.DelayFrames)
-	plan.Warnings = append(slices.Clone(plan.Warnings), fmt.Sprintf("%s made by %s in place of %s: %s",
-		renditionList(slices.Sorted(maps.Keys(changed))), c.To, c.From, c.Reason))
+	plan.Warnings = append(slices.Clone(plan.Warnings), fmt.Sprintf("%s made by %s: %s",
+		renditionList(slices.Sorted(maps.Keys(changed))), c.instead(), c.Reason))
 	replanned := *r.Job
 	replanned.Plan = &plan
 	change := Change{Job: &replanned}
@@ -86,6 +89,14 @@ func (r Record) anew(task *Task, reason string, at time.Time) (*Task, error) {
 	copied := *again
 	copied.Failures, copied.Result = 0, nil
 	return &copied, nil
+}
+
+// instead says what makes the renditions from now on.
+func (c EncoderChange) instead() string {
+	if c.From == c.To {
+		return c.To + " on other devices, all of it again"
+	}
+	return c.To + " in place of " + c.From
 }
 
 func renditionList(names []string) string {

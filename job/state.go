@@ -37,6 +37,9 @@ type Assignment struct {
 	Session string `json:"session"`
 	Device  string `json:"device"`
 	Encoder string `json:"encoder,omitempty"`
+	// Headers tells apart what encoders of the same name write into the headers of
+	// their streams (see hwaccel.Profile.Headers).
+	Headers string `json:"headers,omitempty"`
 	// Threads is how many of the node's CPU threads the attempt takes up.
 	Threads int `json:"threads,omitempty"`
 }
@@ -104,7 +107,7 @@ func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 		return Change{}, err
 	}
 	task.Attempts = append(keepLatest(task.Attempts), Attempt{
-		Number: a.Attempt, Node: a.Node, Session: a.Session, Device: a.Device, Encoder: a.Encoder, Threads: a.Threads,
+		Number: a.Attempt, Node: a.Node, Session: a.Session, Device: a.Device, Encoder: a.Encoder, Headers: a.Headers, Threads: a.Threads,
 		Started: at, Outcome: OutcomeRunning,
 	})
 	change := Change{Tasks: []*Task{task}}

@@ -79,6 +79,7 @@ type Attempt struct {
 	Session string    `json:"session"`
 	Device  string    `json:"device"`
 	Encoder string    `json:"encoder,omitempty"`
+	Headers string    `json:"headers,omitempty"` // see Assignment
 	Threads int       `json:"threads,omitempty"` // CPU threads taken up
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
