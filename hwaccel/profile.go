@@ -1,6 +1,9 @@
 package hwaccel
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Profile is what trials measured on a device.
 type Profile struct {
@@ -82,6 +85,23 @@ func (p Profile) Encoder(name string) (EncoderProfile, bool) {
 func (p Profile) Works(encoder string) bool {
 	e, tried := p.Encoder(encoder)
 	return tried && e.Works
+}
+
+// Headers tells apart what devices write into the headers of an encoder's
+// streams: chunks of one rendition need the same. It is the trial's signature;
+// of a trial that found none, devices are taken to be alike if their model, driver
+// and ffmpeg are. Empty where the encoder doesn't work.
+func (p Profile) Headers(encoder string) string {
+	e, tried := p.Encoder(encoder)
+	switch {
+	case !tried || !e.Works:
+		return ""
+	case e.Signature != "":
+		return e.Signature
+	case p.Device.Kind == CPU: // whichever CPU it is, the same program makes the same headers
+		return fmt.Sprintf("ffmpeg %s", p.FFmpegBuild)
+	}
+	return fmt.Sprintf("%s, driver %s, ffmpeg %s", p.Device.Name, p.Device.Driver, p.FFmpegBuild)
 }
 
 // PixelsPerSecond estimates how fast an encoder goes through pixels on this

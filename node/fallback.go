@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,10 @@ func (l *leader) fallBack(ctx context.Context, view cluster.View) (time.Duration
 	for id, change := range changes {
 		l.log.Warn("the encoder is changed", "job", id, "from", change.From, "to", change.To, "err", change.Reason)
 		_, err := l.state.Propose(ctx, cluster.ChangeEncoder{Job: id, Change: change, At: l.now()})
+		if errors.Is(err, cluster.ErrUpgrading) {
+			l.log.Warn("the encoder is changed once all peers are upgraded", "job", id)
+			continue
+		}
 		if err != nil && !errors.Is(err, job.ErrTransition) && !errors.Is(err, cluster.ErrNotFound) {
 			return next, fmt.Errorf("change the encoder of %s: %w", id, err)
 		}
@@ -45,21 +50,29 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	defer l.mu.Unlock()
 	now, next := l.now(), idleStep
 	changes := make(map[job.ID]job.EncoderChange)
-	missing := make(map[string]time.Time)
+	missing := make(map[made]time.Time)
 	for record := range view.Unsettled() {
 		row, bound := boundTo(record)
-		if !bound || row.Kind == hwaccel.CPU {
+		if !bound {
 			continue
 		}
-		reason := worn(record, row.Encoder)
-		if reason == "" && !l.offered(view, row.Encoder) {
-			since, known := l.encoderMissing[row.Encoder]
+		reason, with := "", made{row.Encoder, record.Headers()}
+		if row.Kind != hwaccel.CPU {
+			reason = worn(record, row.Encoder)
+		}
+		if reason == "" && waits(record) && !l.offered(view, with) {
+			since, known := l.encoderMissing[with]
 			if !known {
 				since = now
 			}
-			missing[row.Encoder] = since
+			missing[with] = since
 			if wait := since.Add(encoderGrace).Sub(now); wait > 0 {
 				next = min(next, wait)
+				continue
+			}
+			if l.offered(view, made{encoder: row.Encoder}) {
+				changes[record.Job.ID] = changeTo(record, row, row, fmt.Sprintf(
+					"no node has a device any more whose %s writes the headers of the chunks that were made", row.Encoder))
 				continue
 			}
 			reason = fmt.Sprintf("no node has a device with a working %s any more%s", row.Encoder, l.whyNot(row.Encoder))
@@ -73,6 +86,17 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	}
 	l.encoderMissing = missing
 	return changes, next
+}
+
+// made is what a job's chunks are made with: an encoder, and the headers that it
+// writes, empty for any.
+type made struct{ encoder, headers string }
+
+// waits says whether any of a job's chunks waits for a device.
+func waits(record job.Record) bool {
+	return slices.ContainsFunc(record.Tasks, func(t *job.Task) bool {
+		return t.Kind == job.EncodeTask && t.State == job.TaskWaiting
+	})
 }
 
 // boundTo is the encoder of a job's renditions.
@@ -106,15 +130,16 @@ func worn(record job.Record, encoder string) string {
 	return ""
 }
 
-// offered says whether an open node has a device on which the encoder works.
-func (l *leader) offered(view cluster.View, encoder string) bool {
+// offered says whether an open node has a device on which the encoder works and
+// writes such headers.
+func (l *leader) offered(view cluster.View, with made) bool {
 	now := l.now()
 	for _, worker := range l.workers {
 		if worker.closed(view, now) != "" {
 			continue
 		}
 		for _, profile := range worker.report.Profiles {
-			if profile.Works(encoder) {
+			if profile.Works(with.encoder) && (with.headers == "" || profile.Headers(with.encoder) == with.headers) {
 				return true
 			}
 		}
@@ -140,7 +165,7 @@ func (l *leader) nextBest(view cluster.View, row hwaccel.Row) (hwaccel.Row, bool
 	var names []string
 	after := false
 	for _, other := range hwaccel.Rows() {
-		if after && other.Codec == row.Codec && l.offered(view, other.Encoder) {
+		if after && other.Codec == row.Codec && l.offered(view, made{encoder: other.Encoder}) {
 			names = append(names, other.Encoder)
 		}
 		after = after || other.Encoder == row.Encoder

@@ -38,9 +38,9 @@ type leader struct {
 	awake time.Time
 	// losing are the attempts that are just being declared lost.
 	losing map[job.Ref]bool
-	// encoderMissing is since when no open node offers an encoder that a job is
-	// bound to.
-	encoderMissing map[string]time.Time
+	// encoderMissing is since when no open node offers an encoder, or its headers,
+	// that a job is bound to.
+	encoderMissing map[made]time.Time
 	// retryAt is when a task that failed may be tried again.
 	retryAt map[taskKey]time.Time
 	// shown is the progress that was told last: it never goes back, though

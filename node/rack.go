@@ -26,7 +26,6 @@ type rack struct {
 type jobSeen struct {
 	record   job.Record
 	encoders string // that can make its codec
-	bound    string // the encoder of its renditions, once they are planned
 	tasks    map[job.TaskID]taskSeen
 	// letBegin is the run that was let begin to encode and hasn't yet, 0 if none was;
 	// held says that it wasn't.
@@ -126,7 +125,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	r.engine.SetJob(describeJob(record))
 	inspect := record.Task(job.TaskID(job.InspectTask))
 	inspected := inspect != nil && inspect.State == job.TaskFinished
-	r.followEncoder(seen, record)
+	r.followEncoder(record)
 	for _, task := range record.Tasks {
 		had := seen.tasks[task.ID]
 		var want taskSeen
@@ -162,21 +161,23 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	return all
 }
 
-// followEncoder tells the engine when a job's renditions are made by another
-// encoder than before: what it was bound to first no longer holds.
-func (r *rack) followEncoder(seen *jobSeen, record job.Record) {
+// followEncoder tells the engine what a job's renditions are made with: the plan's
+// encoder, and the headers of the chunks that there are. What the engine has bound
+// itself, and the state didn't come to have, no longer holds.
+func (r *rack) followEncoder(record job.Record) {
 	row, bound := boundTo(record)
-	if !bound || row.Encoder == seen.bound {
+	if !bound {
 		return
 	}
-	if seen.bound != "" {
-		for _, task := range record.Tasks {
-			if task.Kind == job.EncodeTask {
-				r.engine.Bind(record.Job.ID, describeTask(record, task).Work.Ladder, row.Encoder)
-			}
+	headers := record.Headers()
+	var told []string
+	for _, task := range record.Tasks {
+		if task.Kind != job.EncodeTask || told != nil && slices.Equal(told, task.Renditions) {
+			continue
 		}
+		told = task.Renditions
+		r.engine.Bind(record.Job.ID, scheduler.Ladder(renditionsOf(record.Job.Plan, told)), row.Encoder, headers)
 	}
-	seen.bound = row.Encoder
 }
 
 // ready is record.Ready without its search for the inspect task at each of
@@ -195,7 +196,7 @@ func (r *rack) adopt(record job.Record, task *job.Task) bool {
 	return r.engine.Adopt(scheduler.Run{
 		Ref:  job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: last.Number},
 		Work: described.Work, Frames: described.Frames, Node: last.Node, Device: last.Device,
-		Encoder: last.Encoder, Threads: last.Threads, Started: last.Started,
+		Encoder: last.Encoder, Headers: last.Headers, Threads: last.Threads, Started: last.Started,
 	})
 }
 

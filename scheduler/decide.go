@@ -120,11 +120,12 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 		return nil, nil, 0, false
 	}
 	t := &g.tasks[0]
+	unfit := e.unfit(p, g)
 	light := e.horizon <= e.quickest(p, t.frames)
 	least := math.Inf(1)
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
-			if best && !light && !w.own || !w.class.tree.largest[1].Fits(&w.need) {
+			if best && !light && !w.own || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
 				continue
 			}
 			d := e.fit(w, g, t, failedToo, !light)
@@ -132,7 +133,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 				continue
 			}
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
-			if score < least && (best && !light || e.worthIt(g, w, d, light)) {
+			if score < least && (best && !light || e.worthIt(g, w, d, light, unfit)) {
 				device, chosen, least = d, w, score
 				threads = 1
 				if light {
@@ -190,7 +191,7 @@ func (e *Engine) expect(w *way, frames int64, threads int) float64 {
 // worthIt says whether a task that starts here now ends no later than if it
 // waited for a faster class. It is always worth it where nothing faster runs:
 // then nothing would end that one could wait for.
-func (e *Engine) worthIt(g *group, w *way, d *device, light bool) bool {
+func (e *Engine) worthIt(g *group, w *way, d *device, light bool, unfit func(*way) bool) bool {
 	p, frames, threads := g.lane.pile, g.tasks[0].frames, 1
 	if light {
 		threads = e.width(w, d)
@@ -205,7 +206,7 @@ func (e *Engine) worthIt(g *group, w *way, d *device, light bool) bool {
 	}
 	for _, other := range p.ways {
 		c := other.class
-		if c == w.class || c.ends.len() == 0 || c.devices == 0 {
+		if c == w.class || c.ends.len() == 0 || c.devices == 0 || unfit != nil && unfit(other) {
 			continue
 		}
 		there := e.expect(other, frames, 1)
@@ -262,12 +263,12 @@ func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *r
 		Job: q.ID, Expected: time.Duration(r.expected * float64(time.Second)),
 		Assignment: job.Assignment{
 			Task: t.task, Attempt: ref.Attempt, Node: d.host.node.ID, Session: d.host.node.Session,
-			Device: d.spec.ID, Encoder: w.encoder, Threads: threads,
+			Device: d.spec.ID, Encoder: w.encoder, Headers: w.headers, Threads: threads,
 		},
 	}
-	if p.work.Kind == job.EncodeTask && q.bound[p.work.Ladder] == "" {
-		a.Bound = true
-		e.bind(q, p.work.Ladder, w.encoder)
+	if p.work.Kind == job.EncodeTask {
+		a.Bound = q.bound[p.work.Ladder].encoder == ""
+		e.bind(q, p.work.Ladder, binding{w.encoder, w.headers})
 	}
 	return a, r
 }

@@ -304,5 +304,6 @@ func (e *Engine) addWays(p *pile, c *class) {
 	}
 	if len(list) > 0 {
 		c.piles = append(c.piles, p)
+		p.mixed = p.isMixed()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"millrace/job"
@@ -42,7 +41,7 @@ func (e *Engine) org(id string) *org {
 func (e *Engine) SetJob(j Job) {
 	q := e.jobs[j.ID]
 	if q == nil {
-		q = &queued{Job: j, org: e.org(j.Org), place: -1, bound: make(map[string]string)}
+		q = &queued{Job: j, org: e.org(j.Org), place: -1, bound: make(map[string]binding)}
 		q.due = e.dueAt(q, 0)
 		e.jobs[j.ID] = q
 		q.org.held.push(q)
@@ -183,8 +182,8 @@ func (e *Engine) Queue(t Task) {
 		return
 	}
 	work := t.Work
-	if encoder, bound := q.bound[work.Ladder]; bound && work.Kind == job.EncodeTask {
-		work.Encoders = encoder
+	if made, bound := q.bound[work.Ladder]; bound && work.Kind == job.EncodeTask {
+		work = work.boundTo(made)
 	}
 	groups := len(q.groups)
 	e.push(q, e.pile(work), waiting{task: t.Task, frames: max(1, t.Frames), attempt: int32(t.Attempt), failedOn: t.FailedOn})
@@ -213,36 +212,6 @@ func (e *Engine) Withdraw(id job.ID, task job.TaskID) bool {
 	return false
 }
 
-// Bind says that a ladder of a job is made by one encoder only: a task of it
-// has been started before the engine was made.
-func (e *Engine) Bind(id job.ID, ladder, encoder string) {
-	if q := e.jobs[id]; q != nil && !strings.Contains(encoder, ",") {
-		e.bind(q, ladder, encoder)
-	}
-}
-
-func (e *Engine) bind(q *queued, ladder, encoder string) {
-	if q.bound[ladder] == encoder {
-		return
-	}
-	q.bound[ladder] = encoder
-	for _, g := range slices.Clone(q.groups) {
-		work := g.lane.pile.work
-		if work.Kind != job.EncodeTask || work.Ladder != ladder || work.Encoders == encoder {
-			continue
-		}
-		work.Encoders = encoder
-		p := e.pile(work)
-		tasks := slices.Clone(g.tasks)
-		for len(g.tasks) > 0 {
-			e.dropTask(g, len(g.tasks)-1)
-		}
-		for _, t := range tasks {
-			e.push(q, p, t)
-		}
-	}
-}
-
 // Run is an attempt that was under way before the engine was made.
 type Run struct {
 	Ref             job.Ref
@@ -250,6 +219,7 @@ type Run struct {
 	Frames          int64
 	Node, Device    string
 	Encoder         string
+	Headers         string
 	Threads         int
 	Started         time.Time
 	AlreadyFinished int64 // frames
@@ -270,7 +240,7 @@ func (e *Engine) Adopt(r Run) bool {
 	d := h.devices[i]
 	work := r.Work
 	if r.Encoder != "" && work.Kind == job.EncodeTask {
-		work.Encoders = r.Encoder
+		work = work.boundTo(binding{r.Encoder, r.Headers})
 	}
 	w := &way{class: d.class, encoder: r.Encoder, learned: 1, need: Room{Threads: Thread}}
 	for _, known := range e.pile(work).ways {

@@ -44,13 +44,13 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 		return "jobs of its organisation that are due sooner go first"
 	}
 	if len(p.ways) == 0 {
-		return "no device of the cluster can do this: " + p.work.needs()
+		return "no device of the cluster can do this: " + p.work.needs() + e.others(p.work)
 	}
 	if !p.canStart() {
-		return "the devices that could do this take nothing now: " + strings.Join(e.closedFor(p), "; ")
+		return "the devices that could do this take nothing now: " + strings.Join(e.closedFor(p), "; ") + e.others(p.work)
 	}
 	if lacks := e.lacks(p); lacks != "" {
-		return "no device that can do this has room: " + lacks
+		return "no device that can do this has room: " + lacks + e.others(p.work)
 	}
 	if p.hasty.len() > 0 && !q.short && e.mayHurry(p.hasty.items[0].org) {
 		return fmt.Sprintf("job %s goes first: it is short", p.hasty.items[0].jobs.items[0].job.ID)
@@ -111,8 +111,7 @@ func (e *Engine) lacks(p *pile) string {
 		if w.class.tree.find(&w.need, nil) != nil {
 			return ""
 		}
-		name := cmp.Or(w.class.spec.Name, string(w.class.spec.Kind))
-		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, name, w.class.tree.largest[1].lacking(&w.need))
+		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, w.class.name(), w.class.tree.largest[1].lacking(&w.need))
 		if !slices.Contains(list, text) {
 			list = append(list, text)
 		}
@@ -126,16 +125,17 @@ type choice struct {
 	best, light bool
 }
 
-func (c choice) name() string { return cmp.Or(c.way.class.spec.Name, string(c.way.class.spec.Kind)) }
+// name is the class's devices', for people.
+func (c *class) name() string { return cmp.Or(c.spec.Name, string(c.spec.Kind)) }
 
 func (c choice) String() string {
 	switch {
 	case c.way == nil:
 		return "it was started here before this peer led the cluster"
 	case c.light:
-		return "it ends soonest on " + c.name() + ", of the devices with room"
+		return "it ends soonest on " + c.way.class.name() + ", of the devices with room"
 	case c.best:
-		return "the queue is full, and of the devices with room for it " + c.name() + " costs what else waits least"
+		return "the queue is full, and of the devices with room for it " + c.way.class.name() + " costs what else waits least"
 	}
-	return c.name() + " had room, and nothing that it is needed for more"
+	return c.way.class.name() + " had room, and nothing that it is needed for more"
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,17 +95,45 @@ func (e *Engine) rate(p *pile) float64 {
 
 // slots is how many tasks of a work the rack holds with one encoder, and how
 // many frames a second they make.
+//
+// Where devices write different headers, they are those with the headers of which
+// there is most: a job's chunks have one.
 func (e *Engine) slots(work Work, encoder string) (slots int, perSecond float64) {
 	work.Encoders = encoder
-	for _, w := range e.pile(work).ways {
+	for _, c := range e.pile(work).capacities() {
+		if c.perSecond > perSecond {
+			slots, perSecond = c.slots, c.perSecond
+		}
+	}
+	return slots, perSecond
+}
+
+// capacity is what the rack makes of a work with one encoder and one sort of headers.
+type capacity struct {
+	binding
+	slots     int
+	perSecond float64 // frames
+}
+
+// capacities are in the order of the pile's ways.
+func (p *pile) capacities() []capacity {
+	var list []capacity
+	for _, w := range p.ways {
 		if w.divisible != (w.class.spec.Kind == hwaccel.CPU) || w.need[Encode] == 0 && !w.divisible {
 			continue // decoded on a GPU, encoded on threads that are counted with the CPU
 		}
 		n := w.class.devices * int(w.class.atOnce(&w.need))
-		slots += n
-		perSecond += float64(n) / w.perFrame()
+		if n == 0 {
+			continue
+		}
+		i := slices.IndexFunc(list, func(c capacity) bool { return c.binding == w.binding() })
+		if i < 0 {
+			i, list = len(list), append(list, capacity{binding: w.binding()})
+		}
+		list[i].slots += n
+		list[i].perSecond += float64(n) / w.perFrame()
 	}
-	return slots, perSecond
+	return list
 }
 
 // mix is all work of a kind that was planned so far, and how it would be

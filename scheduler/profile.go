@@ -34,7 +34,10 @@ func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
 		}
 		for _, encoder := range profile.Encoders {
 			if encoder.Works {
-				d.Encoders = append(d.Encoders, Speed{Codec: encoder.Encoder, FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads)})
+				d.Encoders = append(d.Encoders, Speed{
+					Codec: encoder.Encoder, Headers: profile.Headers(encoder.Encoder),
+					FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads),
+				})
 			}
 			if encoder.Works && encoder.Sessions > 0 && !d.Consumer && (d.Sessions == 0 || encoder.Sessions < d.Sessions) {
 				d.Sessions = encoder.Sessions

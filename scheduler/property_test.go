@@ -291,8 +291,8 @@ func TestWhatFitsIsPlaced(t *testing.T) {
 			}
 			bound := 0
 			for _, q := range d.jobs {
-				for ladder, encoder := range q.bound {
-					if encoder != "libx264" && d.Encoder(encoder) == "" {
+				for ladder, made := range q.bound {
+					if made.encoder != "libx264" && d.Encoder(made.encoder) == "" {
 						bound++
 						delete(q.bound, ladder)
 					}

@@ -60,8 +60,8 @@ type queued struct {
 	// short says that it is, met that its length was taken note of.
 	short, met bool
 	place      int // among the held
-	// bound is the encoder of each ladder of which a task has started.
-	bound map[string]string
+	// bound is what each ladder of which a task has started is made with.
+	bound map[string]binding
 	// recent are nodes that have read of the source, the latest first.
 	recent [4]*host
 	// ratio is how much harder its pictures are than others'.
@@ -112,6 +112,8 @@ type pile struct {
 	// full says that none of its ways had room when last tried: fullBest of the
 	// best ways only.
 	full, fullBest bool
+	// mixed says whether devices write different headers for one encoder.
+	mixed bool
 	// listed says whether it is among the engine's active piles.
 	listed bool
 }

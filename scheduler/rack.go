@@ -57,6 +57,9 @@ type Speed struct {
 	Codec string
 	// FramesPerSecond by pixels of a frame.
 	FramesPerSecond map[int]float64
+	// Headers tells apart what encoders of the same name write into the headers
+	// of their streams (see hwaccel.Profile.Headers): a ladder's chunks have one.
+	Headers string
 }
 
 // at is the speed in frames per second for frames of so many pixels: between
@@ -178,7 +181,7 @@ func roundSpeeds(spec Device) (Device, string) {
 	round := func(list []Speed) []Speed {
 		list = slices.SortedFunc(slices.Values(list), func(a, b Speed) int { return cmp.Compare(a.Codec, b.Codec) })
 		for i, speed := range list {
-			fmt.Fprintf(&key, " %s", speed.Codec)
+			fmt.Fprintf(&key, " %s %q", speed.Codec, speed.Headers)
 			list[i].FramesPerSecond = make(map[int]float64, len(speed.FramesPerSecond))
 			for _, pixels := range sortedKeys(speed.FramesPerSecond) {
 				fps := rounded(speed.FramesPerSecond[pixels])

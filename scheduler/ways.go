@@ -187,6 +187,9 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 	if !ok {
 		return mixedWay(work, c, w, sizes, effort)
 	}
+	if w.headers = c.spec.headers(encoder); !work.takes(w.headers) {
+		return way{}, false
+	}
 	encode *= effort
 	cpu := cpuSeconds(work, largest)
 	if c.spec.Kind == hwaccel.CPU {
@@ -231,7 +234,7 @@ func mixedWay(work Work, c *class, w way, sizes []int, effort float64) (way, boo
 		return way{}, false
 	}
 	encode, ok := encodeSeconds(c.cpu, w.encoder, sizes)
-	if !ok {
+	if w.headers = c.cpu.headers(w.encoder); !ok || !work.takes(w.headers) {
 		return way{}, false
 	}
 	largest, area := slices.Max(sizes), 0

@@ -19,6 +19,9 @@ type Work struct {
 	// first (see Outlook). It is only one, once a job's renditions are bound to
 	// it, so that all chunks have the same bitstream parameters.
 	Encoders string
+	// Headers are those of the ladder's chunks that are made already, so that the
+	// others must have them too (see Speed); empty before there are any.
+	Headers string
 	// Ladder is the renditions that the task makes, as Ladder writes them.
 	Ladder string
 	// SourceCodec and SourcePixels are what is decoded.
@@ -141,7 +144,8 @@ type Assignment struct {
 type way struct {
 	class   *class
 	encoder string
-	need    Room // of one task, with one thread where it is divisible
+	headers string // that its encoder writes
+	need    Room   // of one task, with one thread where it is divisible
 	// seconds for each frame with that need, by the profile; fixed is for each task.
 	seconds, fixed float64
 	// divisible ways go faster with more threads.
