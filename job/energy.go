@@ -7,15 +7,15 @@ import "slices"
 // isn't known (0), change nothing.
 func (r Record) Spent(ref Ref, joules float64) Record {
 	i := slices.IndexFunc(r.Tasks, func(t *Task) bool { return t.ID == ref.Task })
-	if joules <= 0 || i < 0 || !r.Tasks[i].Held() || r.Tasks[i].Last().Number != ref.Attempt {
+	if joules <= 0 || i < 0 || !r.Tasks[i].Held() || r.Tasks[i].Holder(ref.Attempt) == nil {
 		return r
 	}
 	task := *r.Tasks[i]
 	task.Attempts = slices.Clone(task.Attempts)
-	last := task.Last()
-	last.EnergyJoules = joules
+	spent := task.Holder(ref.Attempt)
+	spent.EnergyJoules = joules
 	if minutes := r.videoMinutes(&task); minutes > 0 {
-		last.JoulesPerVideoMinute = joules / minutes
+		spent.JoulesPerVideoMinute = joules / minutes
 	}
 	r.Tasks = slices.Clone(r.Tasks)
 	r.Tasks[i] = &task

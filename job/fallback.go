@@ -76,10 +76,10 @@ func (r Record) anew(task *Task, reason string, at time.Time) (*Task, error) {
 	again := task
 	var err error
 	if task.State == TaskRunning {
-		ref := Ref{Job: r.Job.ID, Task: task.ID, Attempt: task.Last().Number}
-		if again, err = r.end(ref, OutcomeStopped, Fail(HardwareUnavailable, "%s", reason), "", 0, at); err != nil {
-			return nil, err
-		}
+		copied := *task
+		copied.Attempts = slices.Clone(task.Attempts)
+		copied.supersede(Fail(HardwareUnavailable, "%s", reason), at)
+		again = &copied
 	}
 	if again.State != TaskWaiting {
 		if again, err = again.to(TaskWaiting); err != nil {

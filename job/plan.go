@@ -36,7 +36,7 @@ func PlanTasks(id ID, spec Spec, plan Plan) []Task {
 // needs unchanged are kept.
 func (r Record) Adopt(ref Ref, plan Plan, tasks []Task, at time.Time) (Change, error) {
 	inspect, err := r.end(ref, OutcomeFinished, nil, "", 0, at)
-	if err != nil || inspect.State == TaskDropped {
+	if err != nil || inspect.State != TaskRunning {
 		return Change{Tasks: compact(inspect)}, err
 	}
 	if inspect.Kind != InspectTask {

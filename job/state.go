@@ -33,10 +33,13 @@ const MaxLost = 6
 type Assignment struct {
 	Task    TaskID `json:"task"`
 	Attempt int    `json:"attempt"` // must be the task's NextAttempt: an older decision is refused
-	Node    string `json:"node"`
-	Session string `json:"session"`
-	Device  string `json:"device"`
-	Encoder string `json:"encoder,omitempty"`
+	// BackupOf makes it a second attempt of a running task, beside the one of this
+	// number; 0 is for a task that waits.
+	BackupOf int    `json:"backup_of,omitempty"`
+	Node     string `json:"node"`
+	Session  string `json:"session"`
+	Device   string `json:"device"`
+	Encoder  string `json:"encoder,omitempty"`
 	// Headers tells apart what encoders of the same name write into the headers of
 	// their streams (see hwaccel.Profile.Headers).
 	Headers string `json:"headers,omitempty"`
@@ -89,7 +92,8 @@ func (r Record) all(is func(*Task) bool) bool {
 
 func (r Record) held() bool { return !r.all(func(t *Task) bool { return !t.Held() }) }
 
-// Start gives a task to a node: the attempt now holds the lease.
+// Start gives a task to a node: the attempt now holds the lease, or a part in it
+// if it is a backup.
 func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 	task := r.Task(a.Task)
 	switch {
@@ -97,6 +101,8 @@ func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 		return Change{}, fmt.Errorf("start %s: the job has no such task: %w", a.Task, ErrTransition)
 	case a.Attempt != task.NextAttempt():
 		return Change{}, fmt.Errorf("start %s as attempt %d, the next is %d: %w", a.Task, a.Attempt, task.NextAttempt(), ErrFenced)
+	case a.BackupOf != 0:
+		return r.startBackup(task, a, at)
 	case !r.Ready(task):
 		return Change{}, fmt.Errorf("start %s, which isn't ready: %w", a.Task, ErrTransition)
 	case task.Kind != CleanupTask && r.Job.Status.Terminal():
@@ -106,10 +112,7 @@ func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	task.Attempts = append(keepLatest(task.Attempts), Attempt{
-		Number: a.Attempt, Node: a.Node, Session: a.Session, Device: a.Device, Encoder: a.Encoder, Headers: a.Headers, Threads: a.Threads,
-		Started: at, Outcome: OutcomeRunning,
-	})
+	task.Attempts = append(keepLatest(task.Attempts), a.begun(at))
 	change := Change{Tasks: []*Task{task}}
 	if r.Job.Status == Queued {
 		change.Job, err = r.Job.to(Transcoding, at)
@@ -117,16 +120,26 @@ func (r Record) Start(a Assignment, at time.Time) (Change, error) {
 	return change, err
 }
 
-// Finish takes the result of an attempt that holds the lease. The result of an
-// inspect task is taken by Adopt instead, which needs the chunks.
+// begun is the attempt that an assignment starts.
+func (a Assignment) begun(at time.Time) Attempt {
+	return Attempt{
+		Number: a.Attempt, BackupOf: a.BackupOf, Node: a.Node, Session: a.Session, Device: a.Device,
+		Encoder: a.Encoder, Headers: a.Headers, Threads: a.Threads, Started: at, Outcome: OutcomeRunning,
+	}
+}
+
+// Finish takes the result of an attempt that holds the lease, and fences another
+// that holds it too. The result of an inspect task is taken by Adopt instead,
+// which needs the chunks.
 func (r Record) Finish(ref Ref, result Result, at time.Time) (Change, error) {
 	task, err := r.end(ref, OutcomeFinished, nil, "", result.FramesPerSecond, at)
 	if err != nil {
 		return Change{}, err
 	}
-	if task.State == TaskDropped { // it was being stopped and finished all the same
+	if task.State != TaskRunning { // it was being stopped and finished all the same
 		return Change{Tasks: []*Task{task}}, nil
 	}
+	task.supersede(Fail(WorkerLost, "attempt %d finished first", ref.Attempt), at)
 	if task, err = task.to(TaskFinished); err != nil {
 		return Change{}, err
 	}
@@ -173,11 +186,17 @@ func (r Record) forgetSegments(except TaskID) []*Task {
 // they are done again.
 func (r Record) Fail(ref Ref, failure Failure, lastWords string, redo []TaskID, at time.Time) (Change, error) {
 	task, err := r.end(ref, OutcomeFailed, &failure, lastWords, 0, at)
-	if err != nil || task.State == TaskDropped {
+	if err != nil || task.State != TaskRunning {
 		return Change{Tasks: compact(task)}, err
 	}
 	if task.Kind != PackageTask {
 		redo = nil // a cancelled job's cleanup must not put its chunks back in the queue
+	}
+	if task.stillHeld() && failure.Code.Info().Blame != BlameInput {
+		if !failure.Code.PassesWithDevice() {
+			task.Failures++
+		}
+		return Change{Tasks: []*Task{task}}, nil // the other may still succeed
 	}
 	if failure.Code.PassesWithDevice() && passedInARow(task) < MaxLost {
 		return r.again(task, redo)
@@ -194,7 +213,7 @@ func (r Record) Fail(ref Ref, failure Failure, lastWords string, redo []TaskID, 
 func (r Record) Lose(ref Ref, outcome Outcome, reason string, at time.Time) (Change, error) {
 	failure := Fail(WorkerLost, "%s", reason)
 	task, err := r.end(ref, outcome, failure, "", 0, at)
-	if err != nil || task.State == TaskDropped {
+	if err != nil || task.State != TaskRunning || task.stillHeld() {
 		return Change{Tasks: compact(task)}, err
 	}
 	if outcome == OutcomeLost && lostInARow(task) >= MaxLost {
@@ -250,6 +269,7 @@ func (r Record) again(task *Task, redo []TaskID) (Change, error) {
 
 // giveUp ends the job in task's failure and stops its other tasks.
 func (r Record) giveUp(task *Task, failure Failure, at time.Time) (Change, error) {
+	task.supersede(Fail(WorkerLost, "the task failed for good in another attempt"), at)
 	task, err := task.to(TaskFailed)
 	if err != nil {
 		return Change{}, err
@@ -321,19 +341,22 @@ func (r Record) Cancel(at time.Time) (Change, error) {
 }
 
 // end closes the live attempt that ref names. The task comes back running, to
-// be moved on by the caller, or dropped if it was being stopped.
+// be moved on by the caller unless it is still held; if it was being stopped, it is
+// dropped as soon as nobody holds it.
 func (r Record) end(ref Ref, outcome Outcome, failure *Failure, lastWords string, speed float64, at time.Time) (*Task, error) {
 	task := r.Task(ref.Task)
-	if task == nil || !task.Held() || task.Last().Number != ref.Attempt {
+	if task == nil || !task.Held() || task.Holder(ref.Attempt) == nil {
 		return nil, fmt.Errorf("report of %s: %w", ref, ErrFenced)
 	}
 	copied := *task
 	copied.Attempts = slices.Clone(task.Attempts)
-	last := copied.Last()
-	last.Ended, last.Outcome, last.Failure, last.LastWords, last.FramesPerSecond = at, outcome, failure, lastWords, speed
+	ended := copied.Holder(ref.Attempt)
+	ended.Ended, ended.Outcome, ended.Failure, ended.LastWords, ended.FramesPerSecond = at, outcome, failure, lastWords, speed
 	if copied.State == TaskStopping {
-		last.Outcome = OutcomeStopped
-		copied.State = TaskDropped
+		ended.Outcome = OutcomeStopped
+		if !copied.stillHeld() {
+			copied.State = TaskDropped
+		}
 	}
 	return &copied, nil
 }
@@ -375,9 +398,15 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// keepLatest copies the attempts, leaving out the oldest when there are too many.
+// keepLatest copies the attempts, leaving out the oldest that have ended when there
+// are too many.
 func keepLatest(attempts []Attempt) []Attempt {
-	return slices.Clone(attempts[max(0, len(attempts)-MaxAttemptsKept+1):])
+	kept := slices.Clone(attempts)
+	for len(kept) >= MaxAttemptsKept {
+		oldest := slices.IndexFunc(kept, func(a Attempt) bool { return a.Outcome != OutcomeRunning })
+		kept = slices.Delete(kept, oldest, oldest+1) // there is one: at most MaxHolders run
+	}
+	return kept
 }
 
 func compact(task *Task) []*Task {

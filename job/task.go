@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -67,13 +68,16 @@ const (
 	OutcomeFinished Outcome = "finished"
 	OutcomeFailed   Outcome = "failed"
 	OutcomeLost     Outcome = "lost"    // its node died or restarted
-	OutcomeStopped  Outcome = "stopped" // the job was cancelled, failed, or the node drained
+	OutcomeStopped  Outcome = "stopped" // the job was cancelled, failed, the node drained, or another attempt was first
 )
 
 // Attempt is one try of a task.
 type Attempt struct {
-	Number int    `json:"number"`
-	Node   string `json:"node"`
+	Number int `json:"number"`
+	// BackupOf is the attempt beside which this one was started, since that was
+	// slow; 0 of all others. Whichever finishes first counts.
+	BackupOf int    `json:"backup_of,omitempty"`
+	Node     string `json:"node"`
 	// Session is the run of the node's process that holds the attempt: a
 	// restarted process holds none of its forerunner's.
 	Session string    `json:"session"`
@@ -110,6 +114,31 @@ func (t *Task) NextAttempt() int {
 		return last.Number + 1
 	}
 	return 1
+}
+
+// MaxHolders is how many attempts of a task can run at once: one, and its backup.
+const MaxHolders = 2
+
+// Holders are the attempts that hold the task, oldest first: none of a task that
+// isn't Held, else one, or MaxHolders where a slow one has a backup.
+func (t *Task) Holders() iter.Seq[*Attempt] {
+	return func(yield func(*Attempt) bool) {
+		for i := range t.Attempts {
+			if t.Attempts[i].Outcome == OutcomeRunning && !yield(&t.Attempts[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Holder is the attempt of a number, if it holds the task; nil if not.
+func (t *Task) Holder(number int) *Attempt {
+	for attempt := range t.Holders() {
+		if attempt.Number == number {
+			return attempt
+		}
+	}
+	return nil
 }
 
 // Held says whether some node may still be working on the task.
