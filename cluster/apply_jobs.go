@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 
 	"millrace/job"
 )
@@ -43,6 +44,14 @@ func (c CreateJob) apply(t *tx) (any, error) {
 		})
 	}
 	return created, nil
+}
+
+// version implements versioned: before version 3 only one attempt could hold a task.
+func (c StartAttempts) version() int {
+	if slices.ContainsFunc(c.Assignments, func(a JobAssignment) bool { return a.BackupOf != 0 }) {
+		return 3
+	}
+	return 1
 }
 
 func (c StartAttempts) apply(t *tx) (any, error) {

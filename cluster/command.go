@@ -63,8 +63,8 @@ type (
 		RequestHash    string    `json:"request_hash,omitempty"` // SHA-256 of the canonical request, hex
 	}
 
-	// StartAttempts gives waiting tasks to nodes. Assignments that are out of
-	// date are left out; the others hold. The first task of a job's run that
+	// StartAttempts gives waiting tasks to nodes, and running ones a backup, which
+	// needs version 3. Assignments that are out of date are left out; the others hold. The first task of a job's run that
 	// encodes counts for its organisation's day. Answers []job.Ref, those that hold.
 	StartAttempts struct {
 		Assignments []JobAssignment `json:"assignments"`

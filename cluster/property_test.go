@@ -65,8 +65,10 @@ func (w *world) ref(kinds ...job.TaskKind) job.Ref {
 		}
 		for _, task := range record.Tasks {
 			ref := job.Ref{Job: id, Task: task.ID, Attempt: task.NextAttempt() - 1}
-			if task.Held() && (len(kinds) == 0 || slices.Contains(kinds, task.Kind)) {
-				held = append(held, ref)
+			for attempt := range task.Holders() {
+				if len(kinds) == 0 || slices.Contains(kinds, task.Kind) {
+					held = append(held, job.Ref{Job: id, Task: task.ID, Attempt: attempt.Number})
+				}
 			}
 			others = append(others, ref, job.Ref{Job: id, Task: task.ID, Attempt: ref.Attempt - 1})
 		}
@@ -84,6 +86,11 @@ func (w *world) assignments() []JobAssignment {
 			if record.Ready(task) || rapid.IntRange(0, 9).Draw(w.t, "insane") == 0 {
 				a := assignment(record.Job.ID, task.ID, task.NextAttempt())
 				a.Attempt -= rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(w.t, "old")
+				all = append(all, a)
+			}
+			if task.Held() && rapid.IntRange(0, 2).Draw(w.t, "slow") == 0 {
+				a := assignment(record.Job.ID, task.ID, task.NextAttempt())
+				a.BackupOf, a.Node = rapid.IntRange(1, task.NextAttempt()).Draw(w.t, "slow attempt"), draw(w, "node", []string{"n2", "n3"})
 				all = append(all, a)
 			}
 		}
@@ -248,18 +255,19 @@ func checkTask(t *rapid.T, record job.Record, task *job.Task) {
 	if record.Job.Status.Terminal() && task.Kind != job.CleanupTask && (task.State == job.TaskRunning || task.State == job.TaskWaiting) {
 		t.Fatalf("job %s is %s and its task %s is %s", record.Job.ID, record.Job.Status, task.ID, task.State)
 	}
-	live, number := 0, 0
+	live, number, on := 0, 0, map[string]bool{}
 	for _, attempt := range task.Attempts {
 		if attempt.Outcome == job.OutcomeRunning {
 			live++
+			on[attempt.Node] = true
 		}
 		if attempt.Number <= number {
 			t.Fatalf("%s: attempt %d follows %d", task.ID, attempt.Number, number)
 		}
 		number = attempt.Number
 	}
-	if held := task.Held(); held != (live == 1) || live > 1 {
-		t.Fatalf("%s is %s with %d live attempts", task.ID, task.State, live)
+	if held := task.Held(); held != (live > 0) || live > job.MaxHolders || live > 1 && task.Kind != job.EncodeTask || live != len(on) {
+		t.Fatalf("%s is %s with %d live attempts on %v", task.ID, task.State, live, on)
 	}
 }
 
@@ -351,6 +359,16 @@ func checkTasks(t *rapid.T, command Command, before, after job.Record) {
 		}
 		if task.NextAttempt() < old.NextAttempt() {
 			t.Fatalf("%s: the attempts of %s went back from %d to %d", command.Name(), task.ID, old.NextAttempt(), task.NextAttempt())
+		}
+		won := 0
+		for attempt := range old.Holders() {
+			i := slices.IndexFunc(task.Attempts, func(a job.Attempt) bool { return a.Number == attempt.Number })
+			if i >= 0 && task.Attempts[i].Outcome == job.OutcomeFinished {
+				won++
+			}
+		}
+		if finished := task.State == job.TaskFinished && old.State == job.TaskRunning; won > 1 || finished != (won == 1) {
+			t.Fatalf("%s took %s from %s to %s, and %d of its attempts finished it", command.Name(), task.ID, old.State, task.State, won)
 		}
 		_, planning := command.(PlanJob) // makes its tasks anew, whatever they were
 		if old.State != task.State && !slices.Contains(legalTask[old.State], task.State) && !planning {

@@ -26,10 +26,15 @@ const lineProposals = "proposals"
 // snapshotVersion is the newest format that this peer reads. In version 1 the
 // tasks of settled jobs weren't packed; version 3 has limits of organisations, and
 // is written only where there are any: an older peer, which would forget them, must
-// not take it for whole.
-const snapshotVersion = 3
+// not take it for whole. So is version 4, where a running task has a backup.
+const snapshotVersion = 4
 
 func formatOf(txn *transaction) int {
+	for row := range scan[*jobRow](txn, tableJobs, indexUnsettled, nil) {
+		if slices.ContainsFunc(row.tasks, (*job.Task).BackedUp) {
+			return 4
+		}
+	}
 	for org := range scan[*Organisation](txn, tableOrganisations, indexID, nil) {
 		if org.Use != nil {
 			return 3

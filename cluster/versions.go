@@ -20,7 +20,8 @@ import (
 //     program, stops at the first entry that it doesn't understand (ErrHalted).
 
 // commandVersion is the newest version of the commands that this peer applies:
-// version 2 brought SetLimits, version 3 the change to an encoder of the same name.
+// version 2 brought SetLimits, version 3 the change to an encoder of the same name
+// and backup attempts.
 // It is a variable only for the test that builds the next program.
 var commandVersion = 3
 

@@ -45,6 +45,9 @@ func (t *Task) supersede(why *Failure, at time.Time) {
 	}
 }
 
+// BackedUp says whether a second attempt holds the task beside the first.
+func (t *Task) BackedUp() bool { return t.holders() > 1 }
+
 func (t *Task) holders() int {
 	count := 0
 	for range t.Holders() {
