@@ -32,7 +32,7 @@ func (e *Engine) Decide() []Assignment {
 				p.full, p.fullBest = !best || !room, true
 				continue
 			}
-			why := choice{w, best, e.horizon <= e.quickest(p, g.tasks[0].frames)}
+			why := choice{way: w, best: best, light: e.horizon <= e.quickest(p, g.tasks[0].frames)}
 			a, r := e.start(g, d, w, threads)
 			r.why = why
 			placed, runs = append(placed, a), append(runs, r)
@@ -254,7 +254,8 @@ func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *r
 	q, p := g.job, g.lane.pile
 	t := e.pop(g)
 	ref := job.Ref{Job: q.ID, Task: t.task, Attempt: int(t.attempt)}
-	r := e.begin(q, d, w, ref, t.frames, threads)
+	r := e.begin(q, p, w, d, ref, t.frames, threads)
+	r.failedOn = t.failedOn
 	e.charge(g.lane, p.charge(w, t.frames))
 	if p.work.Kind == job.EncodeTask {
 		e.notAhead(q)
@@ -288,8 +289,8 @@ func (p *pile) charge(w *way, frames int64) float64 {
 }
 
 // begin takes an attempt's room.
-func (e *Engine) begin(q *queued, d *device, w *way, ref job.Ref, frames int64, threads int) *run {
-	r := &run{ref: ref, job: q, device: d, class: d.class, way: w, need: w.need, frames: frames, started: e.clock, place: -1}
+func (e *Engine) begin(q *queued, p *pile, w *way, d *device, ref job.Ref, frames int64, threads int) *run {
+	r := &run{ref: ref, job: q, pile: p, device: d, class: d.class, way: w, need: w.need, frames: frames, started: e.clock, place: -1}
 	if w.divisible && threads > 1 {
 		r.need[Threads] = int64(threads) * Thread
 	}
@@ -307,13 +308,18 @@ func (e *Engine) begin(q *queued, d *device, w *way, ref job.Ref, frames int64, 
 
 // estimate says how long an attempt should take.
 func (e *Engine) estimate(r *run, threads int) {
-	w, d := r.way, r.device
+	r.profiled, r.expected = e.foresee(r.job, r.way, r.device, r.frames, threads)
+}
+
+// foresee is how many seconds so many frames of a job would take on a device, by
+// its profile and by what was learned since.
+func (e *Engine) foresee(q *queued, w *way, d *device, frames int64, threads int) (profiled, expected float64) {
 	narrow := 1.0
 	if w.divisible && threads > 1 {
 		narrow = float64(threads) / wideLoss
 	}
-	r.profiled = (w.fixed + float64(r.frames)*w.seconds/d.speed) / narrow
-	r.expected = r.profiled * w.learned * e.costs.device(d.key(), w.bucket) * jobRatio(&r.job.ratio)
+	profiled = (w.fixed + float64(frames)*w.seconds/d.speed) / narrow
+	return profiled, profiled * w.learned * e.costs.device(d.key(), w.bucket) * jobRatio(&q.ratio)
 }
 
 // visited notes that a host reads a job's source.

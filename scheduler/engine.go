@@ -68,6 +68,15 @@ type run struct {
 	profiled float64
 	place    int // in the class's heap of ends
 	why      choice
+	// For its backup (see Backups): the pile of its work, where the task failed,
+	// the frames that it has done, and when these were last more than before.
+	pile     *pile
+	failedOn []string
+	done     int64
+	moved    float64
+	// backed says that it got a backup; of is the attempt that it is itself one of.
+	backed bool
+	of     int
 }
 
 // end is when the attempt should be over.

@@ -214,14 +214,20 @@ func (e *Engine) Withdraw(id job.ID, task job.TaskID) bool {
 
 // Run is an attempt that was under way before the engine was made.
 type Run struct {
-	Ref             job.Ref
-	Work            Work
-	Frames          int64
-	Node, Device    string
-	Encoder         string
-	Headers         string
-	Threads         int
-	Started         time.Time
+	Ref          job.Ref
+	Work         Work
+	Frames       int64
+	Node, Device string
+	Encoder      string
+	Headers      string
+	Threads      int
+	Started      time.Time
+	// FailedOn are nodes where the task failed.
+	FailedOn []string
+	// BackupOf is the attempt that it is a backup of, 0 if it is none; BackedUp says
+	// that it has had one itself.
+	BackupOf        int
+	BackedUp        bool
 	AlreadyFinished int64 // frames
 }
 
@@ -242,16 +248,20 @@ func (e *Engine) Adopt(r Run) bool {
 	if r.Encoder != "" && work.Kind == job.EncodeTask {
 		work = work.boundTo(binding{r.Encoder, r.Headers})
 	}
-	w := &way{class: d.class, encoder: r.Encoder, learned: 1, need: Room{Threads: Thread}}
-	for _, known := range e.pile(work).ways {
+	p, w := e.pile(work), &way{class: d.class, encoder: r.Encoder, headers: r.Headers, learned: 1, need: Room{Threads: Thread}}
+	for _, known := range p.ways {
 		if known.class == d.class {
 			w = known
 			break
 		}
 	}
-	e.begin(q, d, w, r.Ref, max(1, r.Frames), max(1, r.Threads))
-	e.runs[r.Ref].started = e.seconds(r.Started)
-	d.class.ends.fix(e.runs[r.Ref])
+	adopted := e.begin(q, p, w, d, r.Ref, max(1, r.Frames), max(1, r.Threads))
+	adopted.started, adopted.failedOn = e.seconds(r.Started), r.FailedOn
+	if r.BackupOf != 0 {
+		adopted.of, adopted.why.backup = r.BackupOf, fmt.Sprintf("it is a backup of attempt %d, which is slow", r.BackupOf)
+	}
+	adopted.backed = r.BackedUp
+	d.class.ends.fix(adopted)
 	return true
 }
 

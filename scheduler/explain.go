@@ -17,16 +17,22 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 	if q == nil {
 		return nil
 	}
-	var list []job.Placement
+	var runs []*run
 	for ref, r := range e.runs {
 		if ref.Job == id {
-			list = append(list, job.Placement{
-				Task: ref.Task, Count: 1, Running: true, Node: r.device.host.node.ID, Device: r.device.spec.ID,
-				Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String(),
-			})
+			runs = append(runs, r)
 		}
 	}
-	slices.SortFunc(list, func(a, b job.Placement) int { return cmp.Compare(a.Task, b.Task) })
+	slices.SortFunc(runs, func(a, b *run) int {
+		return cmp.Or(cmp.Compare(a.ref.Task, b.ref.Task), cmp.Compare(a.ref.Attempt, b.ref.Attempt))
+	})
+	var list []job.Placement
+	for _, r := range runs {
+		list = append(list, job.Placement{
+			Task: r.ref.Task, Count: 1, Running: true, Node: r.device.host.node.ID, Device: r.device.spec.ID,
+			Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String(),
+		})
+	}
 	for _, g := range q.groups {
 		if len(g.tasks) > 0 {
 			list = append(list, job.Placement{Task: g.tasks[0].task, Count: len(g.tasks), Reason: e.whyWaiting(q, g)})
@@ -123,6 +129,7 @@ func (e *Engine) lacks(p *pile) string {
 type choice struct {
 	way         *way
 	best, light bool
+	backup      string // why it is one, of a backup
 }
 
 // name is the class's devices', for people.
@@ -130,6 +137,8 @@ func (c *class) name() string { return cmp.Or(c.spec.Name, string(c.spec.Kind)) 
 
 func (c choice) String() string {
 	switch {
+	case c.backup != "":
+		return c.backup
 	case c.way == nil:
 		return "it was started here before this peer led the cluster"
 	case c.light:

@@ -31,7 +31,7 @@ func newDrill() *drill {
 }
 
 func (d *drill) step(t *rapid.T) {
-	switch rapid.SampledFrom([]string{"node", "job", "job", "end", "end", "end", "withdraw", "lose", "time"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"node", "job", "job", "end", "end", "end", "withdraw", "lose", "time", "time", "slow"}).Draw(t, "event") {
 	case "node":
 		id := fmt.Sprint("n", rapid.IntRange(0, 4).Draw(t, "node"))
 		node := cpuNode(id, rapid.IntRange(1, 6).Draw(t, "threads"), nil)
@@ -75,6 +75,11 @@ func (d *drill) step(t *rapid.T) {
 			}
 			break
 		}
+	case "slow":
+		if ref, found := d.any(t); found {
+			d.Progress(ref, rapid.Int64Range(0, 2000).Draw(t, "done"))
+		}
+		d.backUp(t)
 	case "time":
 		d.now = d.now.Add(time.Duration(rapid.IntRange(1, 100_000).Draw(t, "seconds")) * time.Second)
 		d.Advance(d.now)
@@ -137,6 +142,35 @@ func (d *drill) decide(t *rapid.T) {
 	if d.Running() != len(d.running) {
 		t.Fatalf("%d attempts run by the engine's count, %d do", d.Running(), len(d.running))
 	}
+}
+
+// backUp takes the engine's backups: of attempts that run, on other nodes, with
+// nothing waiting for the room.
+func (d *drill) backUp(t *rapid.T) {
+	before := d.free()
+	for _, a := range d.Backups() {
+		ref := job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}
+		slow, runs := d.running[job.Ref{Job: a.Job, Task: a.Task, Attempt: a.BackupOf}]
+		key := job.Ref{Job: a.Job, Task: a.Task}
+		if !runs || slow.Node == a.Node || d.nodes[a.Node].Closed != "" || a.Attempt != d.attempts[key]+1 {
+			t.Fatalf("%+v is a backup of %+v, which runs: %v", a, slow, runs)
+		}
+		for other := range d.running {
+			if other.Job == a.Job && other.Task == a.Task && other.Attempt != a.BackupOf {
+				t.Fatalf("%s is a third attempt beside %s", ref, other)
+			}
+		}
+		d.attempts[key] = a.Attempt
+		d.running[ref] = a
+	}
+	for key, room := range d.free() {
+		for dim, left := range room {
+			if left < 0 && left < before[key][dim] {
+				t.Fatalf("a backup left %s with %d of dimension %d", key, left, dim)
+			}
+		}
+	}
+	d.checkRoom(t)
 }
 
 // checkRoom adds up what runs by itself, on nodes that were not made smaller
