@@ -76,6 +76,14 @@ func (d *drill) step(t *rapid.T) {
 			break
 		}
 	case "slow":
+		if rapid.Bool().Draw(t, "nothing waits") {
+			for ref := range d.queued {
+				d.Withdraw(ref.Job, ref.Task)
+			}
+			clear(d.queued)
+			d.now = d.now.Add(time.Hour)
+			d.Advance(d.now)
+		}
 		if ref, found := d.any(t); found {
 			d.Progress(ref, rapid.Int64Range(0, 2000).Draw(t, "done"))
 		}
