@@ -37,7 +37,7 @@ func (t *Toolbox) Audio(ctx context.Context, in Input, output *storage.Output, p
 			progress(int64(p.OutTime.Seconds()*plan.Timeline.Rate.Float()), 0)
 		}
 	}
-	tracks, err := t.makeTracks(ctx, in, output, command, outputs, func(ffmpeg.Report) error { return nil })
+	tracks, err := t.makeTracks(ctx, in, output, command, outputs, nil, func(ffmpeg.Report) error { return nil })
 	if err != nil {
 		return job.Result{}, fmt.Errorf("encode the sound: %w", err)
 	}

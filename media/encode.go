@@ -30,6 +30,9 @@ type EncodeTask struct {
 	Plain   bool
 	Threads int // for scaling and encoding each
 	Attempt int
+	// Alone is set of a backup, which another attempt may be writing beside: nothing
+	// is written before all is encoded and Alone has answered without an error.
+	Alone func(ctx context.Context) error
 	// Progress is called with the frames encoded so far; it must not block.
 	Progress func(frames int64, framesPerSecond float64)
 
@@ -65,7 +68,7 @@ func (t *Toolbox) Encode(ctx context.Context, in Input, output *storage.Output, 
 		command.Progress = func(p ffmpeg.Progress) { task.Progress(p.Frame, p.FramesPerSecond) }
 	}
 	var result job.Result
-	result.Tracks, err = t.makeTracks(ctx, in, output, command, outputs, func(report ffmpeg.Report) (err error) {
+	result.Tracks, err = t.makeTracks(ctx, in, output, command, outputs, task.Alone, func(report ffmpeg.Report) (err error) {
 		result.FramesPerSecond = float64(task.Chunk.Frames.Len()) / max(report.Elapsed.Seconds(), 0.001)
 		result.Warnings, err = decodeWarnings(task.Chunk, report)
 		return err

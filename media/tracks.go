@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"millrace/job"
 	"millrace/media/cmaf"
@@ -29,10 +30,19 @@ type trackOutput struct {
 }
 
 // makeTracks runs ffmpeg, cuts each of its outputs into segments and puts these
-// into the output store while it goes on. accept looks at the run once it has
-// ended and all is uploaded, before any init segment is written.
-func (t *Toolbox) makeTracks(ctx context.Context, in Input, output *storage.Output, command ffmpeg.Command, outputs []trackOutput, accept func(ffmpeg.Report) error) ([]job.Track, error) {
+// into the output store while it goes on, or, where alone isn't nil, once it has
+// ended and alone has let them. accept looks at the run once it has ended and all
+// is uploaded or ready for it, before any init segment is written.
+func (t *Toolbox) makeTracks(ctx context.Context, in Input, output *storage.Output, command ffmpeg.Command, outputs []trackOutput, alone func(context.Context) error, accept func(ffmpeg.Report) error) ([]job.Track, error) {
 	sending := newUploads(ctx, output)
+	if alone != nil {
+		folder, err := os.MkdirTemp(t.Scratch, "backup-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for what a backup encodes: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(folder) }()
+		sending.keptIn = folder
+	}
 	tracks := make([]*trackUpload, len(outputs))
 	infos := make([]cmaf.TrackInfo, len(outputs))
 	for i, o := range outputs {
@@ -60,6 +70,14 @@ func (t *Toolbox) makeTracks(ctx context.Context, in Input, output *storage.Outp
 	}
 	if err != nil {
 		return nil, withLastWords(err, report)
+	}
+	if alone != nil {
+		if err := alone(ctx); err != nil {
+			return nil, err
+		}
+		if err := sendKept(ctx, output, tracks); err != nil {
+			return nil, err
+		}
 	}
 	var made []job.Track
 	for i, o := range outputs {

@@ -22,6 +22,9 @@ type uploads struct {
 	group  *errgroup.Group
 	ctx    context.Context
 	output *storage.Output
+	// keptIn is a folder on the scratch disk for segments that must not be written
+	// yet, "" where they may (see sendKept).
+	keptIn string
 }
 
 func newUploads(ctx context.Context, output *storage.Output) *uploads {
@@ -39,6 +42,7 @@ type trackUpload struct {
 	dir      string
 	mu       sync.Mutex
 	segments []job.Segment // in the order of emission
+	kept     []keptSegment // in no order
 }
 
 // emit is the cutter's Emit: it takes the segment and returns at once unless
@@ -49,6 +53,9 @@ func (t *trackUpload) emit(_ context.Context, s cmaf.SegmentData) error {
 	t.segments = append(t.segments, job.Segment{Number: s.Number, Samples: s.Samples, Duration: s.Duration})
 	t.mu.Unlock()
 	t.uploads.group.Go(func() error {
+		if t.uploads.keptIn != "" {
+			return t.keep(place, s)
+		}
 		object, err := t.uploads.output.Put(t.uploads.ctx, path.Join(t.dir, s.Name), typeSegment, s.Bytes)
 		if err != nil {
 			return err

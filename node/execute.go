@@ -19,8 +19,9 @@ type opener interface {
 }
 
 // lease lets an attempt change what readers see only while it is the one that
-// may (see worker.whileHeld).
+// may (see worker.whileHeld), and a backup write anything only once it is alone.
 type lease interface {
+	holdAlone(ctx context.Context, ref job.Ref) error
 	whileHeld(ctx context.Context, ref job.Ref, change func(ctx context.Context) error) error
 }
 
@@ -137,8 +138,13 @@ func (t *tasks) runOnSource(ctx context.Context, order Order, in media.Input, ou
 		if encoder.Kind != hwaccel.CPU && !encoder.DrivenBy(device.Device) {
 			return job.Result{}, job.Fail(job.HardwareUnavailable, "this node has no device %q for %s any more", order.Device, order.Encoder)
 		}
+		var alone func(context.Context) error
+		if order.BackupOf != 0 {
+			alone = func(ctx context.Context) error { return t.lease.holdAlone(ctx, order.Ref) }
+		}
 		return t.toolbox.Encode(ctx, in, output, media.EncodeTask{
-			Plan: *order.Plan, Quality: order.Spec.Quality, Chunk: *order.Task.Chunk,
+			Alone: alone,
+			Plan:  *order.Plan, Quality: order.Spec.Quality, Chunk: *order.Task.Chunk,
 			Renditions: media.Renditions(*order.Plan, order.Task.Renditions),
 			Encoder:    encoder, Device: device, Plain: order.Task.Failures > 0, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
 		})

@@ -46,6 +46,8 @@ type leader struct {
 	// shown is the progress that was told last: it never goes back, though
 	// work may have to be done again.
 	shown map[runKey]float64
+	// backups is how backup attempts did.
+	backups backups
 	// rack is the scheduler's engine, nil until it is needed.
 	rack *rack
 	// kick wakes the scheduling loop; notice wakes the polls that wait.
@@ -110,8 +112,8 @@ func (l *leader) begin() {
 	// Whoever holds attempts has a whole lease to report.
 	for record := range l.state.Stale().Unsettled() {
 		for _, task := range record.Tasks {
-			if task.Held() {
-				l.workers[task.Last().Node] = unheard(task.Last().Node, l.now())
+			for attempt := range task.Holders() {
+				l.workers[attempt.Node] = unheard(attempt.Node, l.now())
 			}
 		}
 	}
@@ -209,6 +211,7 @@ func (l *leader) polled(worker *workerSeen, broken bool) {
 // too: there is nothing to do about it.
 func (l *leader) take(ctx context.Context, ended Ended) error {
 	command := l.commandFor(ended)
+	backup := l.isBackup(ended.Ref)
 	_, err := l.state.Propose(ctx, command)
 	if errors.Is(err, job.ErrFenced) || errors.Is(err, cluster.ErrNotFound) {
 		l.log.Info("report superseded", "job", ended.Ref.Job, "task", ended.Ref.Task, "attempt", ended.Ref.Attempt)
@@ -225,7 +228,8 @@ func (l *leader) take(ctx context.Context, ended Ended) error {
 	case ended.Stopped:
 		log.Info("attempt stopped")
 	default:
-		log.Info("attempt finished")
+		log.Info("attempt finished", "backup", backup)
+		l.wonBy(backup)
 	}
 	return nil
 }
@@ -293,14 +297,15 @@ func compare(view cluster.View, report Report) (start []Order, stop []job.Ref) {
 			if task.State != job.TaskRunning {
 				continue
 			}
-			last := task.Last()
-			if last.Node != report.Node || last.Session != report.Session {
-				continue
-			}
-			ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: last.Number}
-			wanted[ref] = true
-			if !known[ref] && !ended[ref] {
-				start = append(start, orderFor(record, task, ref))
+			for attempt := range task.Holders() {
+				if attempt.Node != report.Node || attempt.Session != report.Session {
+					continue
+				}
+				ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}
+				wanted[ref] = true
+				if !known[ref] && !ended[ref] {
+					start = append(start, orderFor(record, task, attempt))
+				}
 			}
 		}
 	}
@@ -312,11 +317,11 @@ func compare(view cluster.View, report Report) (start []Order, stop []job.Ref) {
 	return start, stop
 }
 
-func orderFor(record job.Record, task *job.Task, ref job.Ref) Order {
-	last := task.Last()
+func orderFor(record job.Record, task *job.Task, attempt *job.Attempt) Order {
 	order := Order{
-		Ref: ref, Org: record.Job.Org, Spec: record.Job.Spec, Plan: record.Job.Plan,
-		Task: *task, Device: last.Device, Encoder: last.Encoder, Threads: last.Threads,
+		Ref: job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}, BackupOf: attempt.BackupOf,
+		Org: record.Job.Org, Spec: record.Job.Spec, Plan: record.Job.Plan,
+		Task: *task, Device: attempt.Device, Encoder: attempt.Encoder, Threads: attempt.Threads,
 	}
 	order.Task.Attempts = nil
 	if task.Kind == job.PackageTask {

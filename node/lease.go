@@ -15,6 +15,9 @@ type Claim struct {
 	Node    string  `json:"node"`
 	Session string  `json:"session"`
 	Ref     job.Ref `json:"ref"`
+	// Alone asks for the task alone: it is a backup that has encoded all, before it
+	// writes anything. An attempt beside it is stopped.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Confirm says, on the leader, whether an attempt still holds its lease, and
@@ -25,6 +28,11 @@ func (l *leader) Confirm(ctx context.Context, claim Claim) (bool, error) {
 	view, err := l.state.View(ctx)
 	if err != nil {
 		return false, err
+	}
+	if claim.Alone && holds(view, claim) {
+		if err := l.outrun(ctx, view, claim.Ref); err != nil {
+			return false, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,8 +60,8 @@ func holds(view cluster.View, claim Claim) bool {
 	if task == nil || task.State != job.TaskRunning {
 		return false
 	}
-	last := task.Last()
-	return last.Number == claim.Ref.Attempt && last.Node == claim.Node && last.Session == claim.Session
+	attempt := task.Holder(claim.Ref.Attempt)
+	return attempt != nil && attempt.Node == claim.Node && attempt.Session == claim.Session
 }
 
 var (
@@ -73,7 +81,7 @@ var (
 // It fails with errFenced, with change's own error, or with ctx's.
 func (w *worker) whileHeld(ctx context.Context, ref job.Ref, change func(ctx context.Context) error) error {
 	for {
-		if err := w.confirm(ctx, ref); err != nil {
+		if err := w.confirm(ctx, Claim{Ref: ref}); err != nil {
 			return err
 		}
 		err := w.underLease(ctx, change)
@@ -84,11 +92,18 @@ func (w *worker) whileHeld(ctx context.Context, ref job.Ref, change func(ctx con
 	}
 }
 
+// holdAlone waits until a backup is the only attempt of its task, and fails with
+// errFenced when the other was first, or with ctx's error.
+func (w *worker) holdAlone(ctx context.Context, ref job.Ref) error {
+	return w.confirm(ctx, Claim{Ref: ref, Alone: true})
+}
+
 // confirm waits until the leader has confirmed the lease of an attempt.
-func (w *worker) confirm(ctx context.Context, ref job.Ref) error {
+func (w *worker) confirm(ctx context.Context, claim Claim) error {
+	claim.Node, claim.Session = w.node, w.session
 	for {
 		asked := w.now()
-		held, err := w.leader.Confirm(ctx, Claim{Node: w.node, Session: w.session, Ref: ref})
+		held, err := w.leader.Confirm(ctx, claim)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -39,10 +39,7 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 		case task.State == job.TaskFinished:
 			done += work
 		case task.State == job.TaskRunning && work > 0:
-			ref := job.Ref{Job: id, Task: task.ID, Attempt: task.Last().Number}
-			if worker := l.workers[task.Last().Node]; worker != nil {
-				done += work * min(1, float64(worker.frames[ref].Frames)/taskFrames(task, plan))
-			}
+			done += work * min(1, float64(l.framesOf(record, task))/taskFrames(task, plan))
 		}
 	}
 	if all == 0 {
@@ -57,6 +54,18 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 		progress.ETA = &left
 	}
 	return progress, true
+}
+
+// framesOf is how many frames of a running task are encoded, by the attempt of it
+// that has most. The caller holds l.mu.
+func (l *leader) framesOf(record job.Record, task *job.Task) int64 {
+	most := int64(0)
+	for attempt := range task.Holders() {
+		if worker := l.workers[attempt.Node]; worker != nil {
+			most = max(most, worker.frames[job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}].Frames)
+		}
+	}
+	return most
 }
 
 // progresses is how far all running jobs have come.

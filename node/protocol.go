@@ -57,14 +57,17 @@ type Orders struct {
 
 // Order is an attempt to run, with all that the worker needs to know.
 type Order struct {
-	Ref     job.Ref   `json:"ref"`
-	Org     string    `json:"org"`
-	Spec    job.Spec  `json:"spec"`
-	Plan    *job.Plan `json:"plan,omitempty"`
-	Task    job.Task  `json:"task"`
-	Device  string    `json:"device"`
-	Encoder string    `json:"encoder,omitempty"`
-	Threads int       `json:"threads"`
+	Ref job.Ref `json:"ref"`
+	// BackupOf is the attempt that this one is a backup of, 0 if it is none: a
+	// backup writes nothing before the other has been stopped.
+	BackupOf int       `json:"backup_of,omitempty"`
+	Org      string    `json:"org"`
+	Spec     job.Spec  `json:"spec"`
+	Plan     *job.Plan `json:"plan,omitempty"`
+	Task     job.Task  `json:"task"`
+	Device   string    `json:"device"`
+	Encoder  string    `json:"encoder,omitempty"`
+	Threads  int       `json:"threads"`
 	// Finished are the job's finished tasks with their results, for its package task.
 	Finished []*job.Task `json:"finished,omitempty"`
 }

@@ -33,9 +33,23 @@ type jobSeen struct {
 	held     *job.Placement
 }
 
-// taskSeen is what the engine was told of a task: which attempt waits or runs, 0
-// if none does.
-type taskSeen struct{ queued, running int }
+// taskSeen is what the engine was told of a task: which attempt waits, 0 if none
+// does, and which run.
+type taskSeen struct {
+	queued  int
+	running [job.MaxHolders]int // 0 where none does
+}
+
+// without lists the attempts that run by what was seen first, and not by other.
+func (s taskSeen) without(other taskSeen) []int {
+	var list []int
+	for _, number := range s.running {
+		if number != 0 && !slices.Contains(other.running[:], number) {
+			list = append(list, number)
+		}
+	}
+	return list
+}
 
 func newRack(now time.Time) *rack {
 	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
@@ -131,7 +145,11 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 		var want taskSeen
 		switch {
 		case task.Held():
-			want.running = task.Last().Number
+			i := 0
+			for attempt := range task.Holders() {
+				want.running[i] = attempt.Number
+				i++
+			}
 		case l.retryAt[taskKey{record.Job.ID, task.ID}].After(now):
 		case seen.held != nil && task.Kind.Encodes():
 		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders) == "":
@@ -142,8 +160,8 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 		if had == want {
 			continue
 		}
-		if had.running != 0 && had.running != want.running {
-			r.end(record.Job.ID, task, had.running)
+		for _, number := range had.without(want) {
+			r.end(record.Job.ID, task, number)
 		}
 		if had.queued != 0 && had.queued != want.queued {
 			r.engine.Withdraw(record.Job.ID, task.ID)
@@ -153,8 +171,11 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 			described.Attempt = want.queued
 			r.engine.Queue(described)
 		}
-		if want.running != 0 && had.running != want.running && !r.adopt(record, task) {
-			all, want.running = false, 0
+		for _, number := range want.without(had) {
+			if !r.adopt(record, task, task.Holder(number)) {
+				all = false
+				want.running[slices.Index(want.running[:], number)] = 0
+			}
 		}
 		seen.tasks[task.ID] = want
 	}
@@ -190,13 +211,14 @@ func ready(record job.Record, task *job.Task, inspected bool) bool {
 	return record.Ready(task)
 }
 
-func (r *rack) adopt(record job.Record, task *job.Task) bool {
-	last := task.Last()
+func (r *rack) adopt(record job.Record, task *job.Task, attempt *job.Attempt) bool {
 	described := describeTask(record, task)
 	return r.engine.Adopt(scheduler.Run{
-		Ref:  job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: last.Number},
-		Work: described.Work, Frames: described.Frames, Node: last.Node, Device: last.Device,
-		Encoder: last.Encoder, Headers: last.Headers, Threads: last.Threads, Started: last.Started,
+		Ref:  job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number},
+		Work: described.Work, Frames: described.Frames, FailedOn: described.FailedOn, Node: attempt.Node, Device: attempt.Device,
+		Encoder: attempt.Encoder, Headers: attempt.Headers, Threads: attempt.Threads, Started: attempt.Started,
+		BackupOf: attempt.BackupOf,
+		BackedUp: slices.ContainsFunc(task.Attempts, func(a job.Attempt) bool { return a.BackupOf == attempt.Number }),
 	})
 }
 
@@ -214,15 +236,13 @@ func (r *rack) end(id job.ID, task *job.Task, number int) {
 // endAll ends what the engine takes to be running of a job that is settled.
 func (r *rack) endAll(of job.ID, seen *jobSeen, record job.Record) {
 	for _, id := range slices.Sorted(maps.Keys(seen.tasks)) {
-		had := seen.tasks[id]
-		if had.running == 0 {
-			continue
-		}
 		task := &job.Task{ID: id}
 		if record.Job != nil && record.Task(id) != nil {
 			task = record.Task(id)
 		}
-		r.end(of, task, had.running)
+		for _, number := range seen.tasks[id].without(taskSeen{}) {
+			r.end(of, task, number)
+		}
 	}
 }
 
@@ -231,7 +251,7 @@ func (r *rack) decide() []scheduler.Assignment {
 	placed := r.engine.Decide()
 	for i, a := range placed {
 		seen := r.jobs[a.Job]
-		seen.tasks[a.Task] = taskSeen{running: a.Attempt}
+		seen.tasks[a.Task] = taskSeen{running: [job.MaxHolders]int{a.Attempt}}
 		if a.Task == job.TaskID(job.InspectTask) {
 			// The plan is made for the encoder that the rack does most with.
 			placed[i].Encoder = r.engine.Encoder(seen.encoders)
@@ -249,7 +269,7 @@ func (r *rack) refused(placed []scheduler.Assignment, started []job.Ref) {
 		}
 		r.engine.End(ref, 0)
 		if seen := r.jobs[a.Job]; seen != nil {
-			seen.tasks[a.Task] = taskSeen{}
+			seen.tasks[a.Task] = taskSeen{running: [job.MaxHolders]int{a.BackupOf}}
 			seen.record = job.Record{} // look again
 		}
 	}

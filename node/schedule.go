@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -28,25 +29,40 @@ func (l *leader) step(ctx context.Context, view cluster.View) (time.Duration, er
 	next, view = min(next, due), l.state.Stale()
 	placed, due := l.place(view)
 	next = min(next, due)
+	if _, err := l.start(ctx, placed); err != nil {
+		return next, err
+	}
+	return next, l.backUp(ctx)
+}
+
+// start puts what was decided into the state, and answers what it took.
+func (l *leader) start(ctx context.Context, placed []scheduler.Assignment) ([]job.Ref, error) {
 	if len(placed) == 0 {
-		return next, nil
+		return nil, nil
 	}
 	command := cluster.StartAttempts{At: l.now()}
 	for _, a := range placed {
 		command.Assignments = append(command.Assignments, cluster.JobAssignment{Job: a.Job, Assignment: a.Assignment})
-		l.log.Info("attempt starts", "job", a.Job, "task", a.Task, "attempt", a.Attempt, "node", a.Node, "device", a.Device, "threads", a.Threads)
+		l.log.Info("attempt starts", "job", a.Job, "task", a.Task, "attempt", a.Attempt, "backup_of", a.BackupOf, "node", a.Node, "device", a.Device, "threads", a.Threads)
 	}
 	answer, err := l.state.Propose(ctx, command)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, cluster.ErrUpgrading): // backups only
+		if l.rack != nil {
+			l.rack.refused(placed, nil)
+		}
+		return nil, err
+	case err != nil:
 		l.rack = nil // whether they started isn't known: the state will say
-		return next, fmt.Errorf("start attempts: %w", err)
+		return nil, fmt.Errorf("start attempts: %w", err)
 	}
-	if started, known := answer.([]job.Ref); known && l.rack != nil {
+	started, known := answer.([]job.Ref)
+	if known && l.rack != nil {
 		l.rack.refused(placed, started)
 	}
-	return next, nil
+	return started, nil
 }
 
 // place brings the engine up to date and lets it decide.
@@ -93,25 +109,23 @@ func (l *leader) lostAttempts(view cluster.View) (map[string][]job.Ref, time.Dur
 	}
 	for record := range view.Unsettled() {
 		for _, task := range record.Tasks {
-			if !task.Held() {
-				continue
-			}
-			last := task.Last()
-			ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: last.Number}
-			worker := l.workers[last.Node]
-			switch {
-			case worker == nil:
-				lose(ref, "the node is not in the cluster")
-			case worker.session != "" && worker.session != last.Session:
-				lose(ref, reasonRestarted)
-			case worker.dead != "":
-				lose(ref, worker.dead)
-			case now.Sub(worker.seen) > LeaseTime:
-				lose(ref, fmt.Sprintf("the node was silent for more than %s", LeaseTime))
-			case task.State == job.TaskStopping && !worker.unheard && worker.gone(ref):
-				lose(ref, "the node had no such attempt")
-			default:
-				next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
+			for attempt := range task.Holders() {
+				ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}
+				worker := l.workers[attempt.Node]
+				switch {
+				case worker == nil:
+					lose(ref, "the node is not in the cluster")
+				case worker.session != "" && worker.session != attempt.Session:
+					lose(ref, reasonRestarted)
+				case worker.dead != "":
+					lose(ref, worker.dead)
+				case now.Sub(worker.seen) > LeaseTime:
+					lose(ref, fmt.Sprintf("the node was silent for more than %s", LeaseTime))
+				case task.State == job.TaskStopping && !worker.unheard && worker.gone(ref):
+					lose(ref, "the node had no such attempt")
+				default:
+					next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
+				}
 			}
 		}
 	}
