@@ -104,6 +104,8 @@ type HeldAttempt struct {
 	Encoder      string       `json:"encoder"` // "" where nothing is encoded
 	Threads      int          `json:"threads"`
 	Since        time.Time    `json:"since"`
+	// BackupOf is the slow attempt beside which this one runs, if it is a backup.
+	BackupOf int `json:"backup_of,omitempty"`
 	// Stopping attempts have been told to stop.
 	Stopping bool `json:"stopping"`
 }
@@ -129,9 +131,9 @@ func (s *Server) nodes(view cluster.View) []Node {
 	}
 	for record := range view.Unsettled() {
 		for _, task := range record.Tasks {
-			if task.Held() {
-				node := find(task.Last().Node)
-				node.Attempts = append(node.Attempts, held(record.Job, task))
+			for attempt := range task.Holders() {
+				node := find(attempt.Node)
+				node.Attempts = append(node.Attempts, held(record.Job, task, attempt))
 			}
 		}
 	}
@@ -142,12 +144,11 @@ func (s *Server) nodes(view cluster.View) []Node {
 	return nodes
 }
 
-func held(of *job.Job, task *job.Task) HeldAttempt {
-	last := task.Last()
+func held(of *job.Job, task *job.Task, attempt *job.Attempt) HeldAttempt {
 	return HeldAttempt{
-		Organisation: of.Org, Job: of.ID, Task: task.ID, Kind: task.Kind, Attempt: last.Number,
-		Device: last.Device, Encoder: last.Encoder, Threads: last.Threads,
-		Since: last.Started, Stopping: task.State == job.TaskStopping,
+		Organisation: of.Org, Job: of.ID, Task: task.ID, Kind: task.Kind, Attempt: attempt.Number, BackupOf: attempt.BackupOf,
+		Device: attempt.Device, Encoder: attempt.Encoder, Threads: attempt.Threads,
+		Since: attempt.Started, Stopping: task.State == job.TaskStopping,
 	}
 }
 

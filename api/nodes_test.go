@@ -127,6 +127,33 @@ func TestNodesShowWhatGossipAndTheStateSayOfThem(t *testing.T) {
 	f.want(http.StatusNotFound, f.do("default/admin", "GET", nodesPath+"?page=2", ""))
 }
 
+func TestNodesShowASlowAttemptAndItsBackup(t *testing.T) {
+	f, _ := newRack(t)
+	made := f.create("one")
+	start := func(a job.Assignment) {
+		a.Session, a.Device = "s", "cpu"
+		f.propose(cluster.StartAttempts{At: noon, Assignments: []cluster.JobAssignment{{Job: made.ID, Assignment: a}}})
+	}
+	timeline := job.Timeline{Rate: job.Rational{Num: 25, Den: 1}, Frames: 100, SegmentFrames: 100}
+	chunks, err := timeline.Cut([]int{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := job.Plan{Timeline: timeline, Chunks: chunks}
+	start(job.Assignment{Task: job.TaskID(job.InspectTask), Attempt: 1, Node: "a"})
+	f.propose(cluster.PlanJob{
+		Ref: job.Ref{Job: made.ID, Task: job.TaskID(job.InspectTask), Attempt: 1}, Plan: plan, Tasks: job.PlanTasks(made.ID, job.Spec{}, plan), At: noon,
+	})
+	start(job.Assignment{Task: job.EncodeTaskID(0), Attempt: 1, Node: "a"})
+	start(job.Assignment{Task: job.EncodeTaskID(0), Attempt: 2, Node: "b", BackupOf: 1})
+	for id, want := range map[string]int{"a": 0, "b": 1} {
+		node := f.node(f.want(http.StatusOK, f.do("default/read", "GET", nodesPath+id, "")))
+		if len(node.Attempts) != 1 || node.Attempts[0].BackupOf != want {
+			t.Errorf("%s works on %+v", id, node.Attempts)
+		}
+	}
+}
+
 func TestDrainAndResumeAreKeptInTheStateAndMayBeSaidTwice(t *testing.T) {
 	f, _ := newRack(t)
 	for range 2 {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"millrace/cluster"
 	"millrace/job"
 	"millrace/scheduler"
@@ -44,6 +46,32 @@ func (l *leader) wonBy(backup bool) {
 		defer l.mu.Unlock()
 		l.backups.won++
 	}
+}
+
+var (
+	backupsDesc = prometheus.NewDesc("millrace_scheduler_backups_total",
+		"Backup attempts that this peer started, as the leader, beside attempts that were much slower than expected.", nil, nil)
+	backupsWonDesc = prometheus.NewDesc("millrace_scheduler_backups_won_total",
+		"Of the backup attempts, as this peer saw it as the leader, those that finished before the attempt that they were started beside.", nil, nil)
+)
+
+// backupCounters collects how backups did while this peer led. They start at 0
+// when it starts, as counters do.
+type backupCounters struct{ leader *leader }
+
+// Describe implements prometheus.Collector.
+func (backupCounters) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- backupsDesc
+	descriptions <- backupsWonDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c backupCounters) Collect(metrics chan<- prometheus.Metric) {
+	c.leader.mu.Lock()
+	did := c.leader.backups
+	c.leader.mu.Unlock()
+	metrics <- prometheus.MustNewConstMetric(backupsDesc, prometheus.CounterValue, float64(did.started))
+	metrics <- prometheus.MustNewConstMetric(backupsWonDesc, prometheus.CounterValue, float64(did.won))
 }
 
 // isBackup says whether an attempt that holds its task is a backup.

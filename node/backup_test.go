@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"millrace/cluster"
 	"millrace/job"
 )
@@ -112,8 +114,16 @@ func TestASlowAttemptsBackupMayWriteOnceTheOtherHasStopped(t *testing.T) {
 	if got := r.encodes(slow.Ref.Task); !slices.Equal(got, []job.Outcome{job.OutcomeStopped, job.OutcomeFinished}) {
 		t.Errorf("the attempts are %v", got)
 	}
-	if r.backups.started != 1 || r.backups.won != 1 {
-		t.Errorf("%d backups were started and %d won", r.backups.started, r.backups.won)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(backupCounters{r.leader})
+	families, err := registry.Gather()
+	if err != nil || len(families) != 2 {
+		t.Fatalf("a scrape finds %v (%v)", families, err)
+	}
+	for _, family := range families {
+		if got := family.GetMetric()[0].GetCounter().GetValue(); got != 1 {
+			t.Errorf("%s is %v, want 1", family.GetName(), got)
+		}
 	}
 }
 

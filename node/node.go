@@ -99,7 +99,7 @@ func Run(ctx context.Context, config Config) (err error) {
 			return forward
 		},
 		Ready:      func(context.Context) error { return p.ready(ctx) },
-		Collectors: append(p.energy.collectors(), estimateGauges{leader}),
+		Collectors: append(p.energy.collectors(), estimateGauges{leader}, backupCounters{leader}),
 		Logger:     log, Version: config.Version,
 	})
 	if err != nil {

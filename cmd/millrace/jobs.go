@@ -120,6 +120,9 @@ func printJob(std streams, j job.View) error {
 // attemptText is one try of a task on one line.
 func attemptText(a job.Attempt) string {
 	text := fmt.Sprintf("#%d %s on %s %s", a.Number, a.Outcome, a.Node, a.Device)
+	if a.BackupOf != 0 {
+		text = fmt.Sprintf("#%d (backup of #%d, which was slow) %s on %s %s", a.Number, a.BackupOf, a.Outcome, a.Node, a.Device)
+	}
 	if a.Encoder != "" {
 		text += " " + a.Encoder
 	}
