@@ -298,7 +298,9 @@ func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
 	if err := follower.Call(t.Context(), leader.ID(), callPropose, newer, nil); !errors.Is(err, ErrUpgrading) {
 		t.Errorf("the leader takes it: %v", err)
 	}
-	// A peer that doesn't say is of the first version, also when it has gone.
+	// A peer that doesn't say is of the first version, also when it has gone. It is cut
+	// off first, so that it can't say it again.
+	cutOff(t, follower)
 	g := leader.gossip()
 	g.mu.Lock()
 	seen := g.seen[follower.ID()]
@@ -308,7 +310,6 @@ func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
 	if version, known := g.understands(raft.ServerID(follower.ID())); version != 1 || !known {
 		t.Errorf("it understands %d, %v", version, known)
 	}
-	cutOff(t, follower)
 	eventually(t, "it is gone", func() string {
 		if _, seen := g.member(follower.ID()); seen {
 			return "it is still seen"
