@@ -31,6 +31,10 @@ const (
 	backupEvery = busyPoll
 	// backupPause is how long it doesn't after a peer was found that knows no backups.
 	backupPause = time.Minute
+	// stopGrace is how long a fenced attempt may take to stop. One that doesn't,
+	// as a process that waits for a dead disk, must not hold up its backup: should it
+	// write all the same, package finds that and has the chunk made again.
+	stopGrace = 3 * LeaseTime
 )
 
 // backups is how backup attempts did, and when to look for slow ones next.
@@ -167,6 +171,8 @@ func (l *leader) outrun(ctx context.Context, view cluster.View, first job.Ref) e
 func (l *leader) mayWrite(ref job.Ref, attempt job.Attempt, now time.Time) bool {
 	worker := l.workers[attempt.Node]
 	switch {
+	case now.Sub(attempt.Ended) > stopGrace:
+		return false
 	case worker == nil || worker.unheard:
 		return (attempt.Outcome == job.OutcomeStopped || attempt.Outcome == job.OutcomeLost) && now.Sub(attempt.Ended) <= LeaseTime
 	case worker.report.Session != attempt.Session || worker.dead != "" || now.Sub(worker.seen) > LeaseTime:

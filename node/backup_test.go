@@ -127,6 +127,23 @@ func TestASlowAttemptsBackupMayWriteOnceTheOtherHasStopped(t *testing.T) {
 	}
 }
 
+func TestAnAttemptThatDoesNotStopHoldsUpItsBackupForAWhileOnly(t *testing.T) {
+	r, slow, backup := stalled(t)
+	claim := Claim{Node: "b", Session: "s1", Ref: backup.Ref, Alone: true}
+	for range 10 {
+		r.poll("s1", both(from("a"), runs([]Order{slow})))
+		r.poll("s1", both(from("b"), runs([]Order{backup})))
+		if held, _ := r.Confirm(t.Context(), claim); held {
+			break
+		}
+		r.time = r.time.Add(LeaseTime / 2)
+	}
+	ended := r.record().Task(slow.Ref.Task).Attempts[0].Ended
+	if waited := r.time.Sub(ended); waited < stopGrace || waited > stopGrace+LeaseTime {
+		t.Errorf("it waits for %s", waited)
+	}
+}
+
 func TestABackupIsStoppedWhenTheSlowAttemptIsFirst(t *testing.T) {
 	r, slow, backup := stalled(t)
 	r.poll("s1", both(from("b"), runs([]Order{backup})))

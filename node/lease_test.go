@@ -137,3 +137,32 @@ func TestPublishingWaitsForALeaderAndStopsWithTheLease(t *testing.T) {
 		})
 	})
 }
+
+// claims answers claims by a function.
+type claims struct {
+	leaderClient
+	answer func(Claim) (bool, error)
+}
+
+func (c claims) Confirm(_ context.Context, claim Claim) (bool, error) { return c.answer(claim) }
+
+func TestABackupWaitsUntilItIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		w := &worker{node: "b", session: "s", now: time.Now, leader: claims{answer: func(claim Claim) (bool, error) {
+			if asked++; claim != (Claim{Node: "b", Session: "s", Ref: someRef, Alone: true}) {
+				t.Errorf("it claims %+v", claim)
+			}
+			if asked < 3 {
+				return false, errors.New("the other is being stopped: ask again")
+			}
+			return asked == 3, nil
+		}}}
+		if err := w.holdAlone(t.Context(), someRef); err != nil || asked != 3 {
+			t.Errorf("it ends with %v, having asked %d times", err, asked)
+		}
+		if err := w.holdAlone(t.Context(), someRef); !errors.Is(err, errFenced) {
+			t.Errorf("one that was outrun ends with %v", err)
+		}
+	})
+}

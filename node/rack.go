@@ -224,13 +224,26 @@ func (r *rack) adopt(record job.Record, task *job.Task, attempt *job.Attempt) bo
 
 // end frees an attempt's room, and lets the engine learn how long it took.
 func (r *rack) end(id job.ID, task *job.Task, number int) {
-	took := time.Duration(0)
+	ref := job.Ref{Job: id, Task: task.ID, Attempt: number}
 	for _, attempt := range task.Attempts {
-		if attempt.Number == number && attempt.Outcome == job.OutcomeFinished {
-			took = attempt.Ended.Sub(attempt.Started)
+		ran := attempt.Ended.Sub(attempt.Started)
+		switch {
+		case attempt.Number == number && attempt.Outcome == job.OutcomeFinished:
+			r.engine.End(ref, ran)
+			return
+		case attempt.Number == number && attempt.Outcome == job.OutcomeStopped && outrun(task, number):
+			r.engine.Outrun(ref, ran)
+			return
 		}
 	}
-	r.engine.End(job.Ref{Job: id, Task: task.ID, Attempt: number}, took)
+	r.engine.End(ref, 0)
+}
+
+// outrun says whether the backup of an attempt was done first.
+func outrun(task *job.Task, number int) bool {
+	return slices.ContainsFunc(task.Attempts, func(a job.Attempt) bool {
+		return a.BackupOf == number && (a.Outcome == job.OutcomeFinished || a.Outcome == job.OutcomeRunning)
+	})
 }
 
 // endAll ends what the engine takes to be running of a job that is settled.

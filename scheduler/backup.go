@@ -56,6 +56,20 @@ func (e *Engine) Backups() []Assignment {
 	return placed
 }
 
+// Outrun ends an attempt whose backup was done first, after so long. How long it would
+// have taken is not known, but it was longer than that: its device, and nothing else,
+// is learned to be slower, by no more than slowTimes for each such attempt, so that
+// what was a passing trouble is made up for by a few that go well.
+func (e *Engine) Outrun(ref job.Ref, ran time.Duration) {
+	r := e.free(ref)
+	if r == nil || r.way.bucket == "" {
+		return
+	}
+	if took := min(ran.Seconds(), slowTimes*r.expected); took > r.expected {
+		e.costs.learnOfDevice(r.class.key, r.device.key(), r.way.bucket, took/r.profiled)
+	}
+}
+
 // isSlow says whether a job waits for an attempt that takes much longer than
 // expected. One that has a backup, or is one beside an attempt that still runs, has
 // its second attempt already.

@@ -148,7 +148,7 @@ func TestABackupTakesRoomAndEndsLikeAnyAttempt(t *testing.T) {
 		t.Errorf("placed %v where the backup runs", where(placed))
 	}
 	told := e.Explain("j")
-	if len(told) != 2 || !strings.Contains(told[1].Reason, "it is a backup of attempt 1 on a, which is slow: it has taken 70 s of the") {
+	if len(told) != 2 || !strings.HasSuffix(told[0].Reason, "; it is slow, and attempt 2 on b has begun the same") || !strings.Contains(told[1].Reason, "it is a backup of attempt 1 on a, which is slow: it has taken 70 s of the") {
 		t.Errorf("explained by %+v", told)
 	}
 	// The slow one ends without success: the backup goes on alone, and may be slow itself.
@@ -158,6 +158,25 @@ func TestABackupTakesRoomAndEndsLikeAnyAttempt(t *testing.T) {
 	e.Advance(noon.Add(time.Hour))
 	if again := e.Backups(); len(again) != 1 || again[0].Attempt != 3 || again[0].BackupOf != a.Attempt || again[0].Node != "a" {
 		t.Errorf("backups of the backup are %+v", again)
+	}
+}
+
+func TestADeviceThatWasOutrunIsExpectedToTakeLongerByALittle(t *testing.T) {
+	e, slow := straggler(t, 2, time.Hour, one("a"), one("b"))
+	backup := e.Backups()[0]
+	before := e.runs[slow].expected
+	e.Outrun(slow, time.Hour)
+	e.End(job.Ref{Job: backup.Job, Task: backup.Task, Attempt: backup.Attempt}, backup.Expected)
+	if e.Running() != 0 {
+		t.Errorf("%d attempts still run", e.Running())
+	}
+	expected := make(map[string]float64)
+	queue(e, Job{ID: "k"}, ladderWork(func(w *Work) { w.Encoders = "libx264"; w.Ladder = "1920x1080" }), 300, 300)
+	for _, a := range e.Decide() {
+		expected[a.Node] = a.Expected.Seconds()
+	}
+	if len(expected) != 2 || expected["a"] < 1.2*before || expected["a"] > slowTimes*before || expected["b"] > 1.1*before {
+		t.Errorf("%.1f s were expected, and now %v", before, expected)
 	}
 }
 

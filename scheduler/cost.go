@@ -99,6 +99,17 @@ func (c *costs) learn(class, device, bucket string, profiled, expected, took flo
 	c.devices[inDevice].add(log - c.classes[inClass].trusted())
 }
 
+// learnOfDevice takes a ratio of real to profiled time for what says something of a
+// device alone, and not of its class and the work.
+func (c *costs) learnOfDevice(class, device, bucket string, ratio float64) {
+	in := costKey{device, bucket}
+	if c.devices[in] == nil {
+		c.devices[in] = &average{}
+	}
+	log := math.Log(min(max(ratio, 1.0/wildest), wildest))
+	c.devices[in].add(log - c.works[bucket].trusted() - c.classes[costKey{class, bucket}].trusted())
+}
+
 func (c *costs) note(relative float64) {
 	if len(c.errors) < errorsKept {
 		c.errors = append(c.errors, relative)

@@ -268,9 +268,18 @@ func (e *Engine) Adopt(r Run) bool {
 // End frees what an attempt took up. took is how long it ran if it finished,
 // and is learned from; 0 if it didn't. It says whether the attempt was known.
 func (e *Engine) End(ref job.Ref, took time.Duration) bool {
+	r := e.free(ref)
+	if r != nil && took > 0 {
+		e.learn(r, took.Seconds())
+	}
+	return r != nil
+}
+
+// free frees what an attempt took up; nil if it isn't known.
+func (e *Engine) free(ref job.Ref) *run {
 	r := e.runs[ref]
 	if r == nil {
-		return false
+		return nil
 	}
 	delete(e.runs, ref)
 	d := r.device
@@ -285,10 +294,7 @@ func (e *Engine) End(ref job.Ref, took time.Duration) bool {
 		e.changed(d.host)
 		e.reopen(d.host)
 	}
-	if took > 0 {
-		e.learn(r, took.Seconds())
-	}
-	return true
+	return r
 }
 
 // changed tells the trees of a host's room, which is in the leaves of all its

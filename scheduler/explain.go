@@ -30,7 +30,7 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 	for _, r := range runs {
 		list = append(list, job.Placement{
 			Task: r.ref.Task, Count: 1, Running: true, Node: r.device.host.node.ID, Device: r.device.spec.ID,
-			Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String(),
+			Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String() + e.besides(r),
 		})
 	}
 	for _, g := range q.groups {
@@ -39,6 +39,16 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 		}
 	}
 	return list
+}
+
+// besides says what runs beside an attempt that is slow.
+func (e *Engine) besides(r *run) string {
+	ref := r.ref
+	ref.Attempt++
+	if backup := e.runs[ref]; backup != nil && backup.of == r.ref.Attempt {
+		return fmt.Sprintf("; it is slow, and attempt %d on %s has begun the same", ref.Attempt, backup.device.host.node.ID)
+	}
+	return ""
 }
 
 func (e *Engine) whyWaiting(q *queued, g *group) string {
