@@ -1,0 +1,87 @@
+package node
+
+import (
+	"slices"
+
+	"millrace/hwaccel"
+	"millrace/job"
+	"millrace/scheduler"
+)
+
+// describeJob is what the scheduler is to know of a job.
+func describeJob(record job.Record) scheduler.Job {
+	j := scheduler.Job{
+		ID: record.Job.ID, Org: record.Job.Org, Priority: record.Job.Spec.Priority, Queued: record.Job.Created,
+		Started: record.Job.Status != job.Queued,
+	}
+	if record.Job.Plan != nil {
+		j.Frames = record.Job.Plan.Timeline.Frames
+	}
+	return j
+}
+
+// efforts is what a frame takes at each quality, in percent of standard: the
+// presets' own proportions (see hwaccel's table of encoders).
+var efforts = map[job.Quality]int{job.Economy: 50, job.Standard: 100, job.High: 300}
+
+// describeTask is what the scheduler is to know of a task.
+func describeTask(record job.Record, task *job.Task) scheduler.Task {
+	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind}, Frames: 1}
+	plan := record.Job.Plan
+	switch {
+	case plan == nil:
+	case task.Kind == job.EncodeTask:
+		described.Work = encodeWork(record.Job.Spec, plan, renditionsOf(plan, task.Renditions))
+		described.Frames = task.Chunk.Frames.Len()
+	case task.Kind == job.AudioTask:
+		described.Frames = plan.Timeline.Frames * int64(max(1, len(plan.Audio)))
+	case task.Kind == job.ThumbnailsTask:
+		described.Frames = plan.Timeline.Frames
+	}
+	for _, attempt := range task.Attempts {
+		if attempt.Outcome == job.OutcomeFailed && hwaccel.RemedyFor(attempt.Failure.Code) != hwaccel.RetryHere && !slices.Contains(described.FailedOn, attempt.Node) {
+			described.FailedOn = append(described.FailedOn, attempt.Node)
+		}
+	}
+	return described
+}
+
+// encodeWork is what a frame of some renditions is to the scheduler.
+func encodeWork(spec job.Spec, plan *job.Plan, renditions []job.Rendition) scheduler.Work {
+	work := scheduler.Work{
+		Kind: job.EncodeTask, Ladder: scheduler.Ladder(renditions), Effort: efforts[spec.Quality],
+		SourceCodec: plan.Source.VideoCodec, SourcePixels: scheduler.SourcePixels(plan.Source.Width, plan.Source.Height),
+		ToneMap: plan.Picture.ToneMap, Deinterlace: plan.Picture.Deinterlace,
+	}
+	if len(renditions) > 0 {
+		work.Encoders = renditions[0].Encoder
+	}
+	if seconds := plan.Source.Duration.Seconds(); seconds > 0 {
+		work.Density = scheduler.Density(float64(plan.Source.SizeBytes)*8/seconds, plan.Source.Width*plan.Source.Height)
+	}
+	return work
+}
+
+func renditionsOf(plan *job.Plan, names []string) []job.Rendition {
+	var list []job.Rendition
+	for _, rendition := range plan.Renditions {
+		if slices.Contains(names, rendition.Name) {
+			list = append(list, rendition)
+		}
+	}
+	return list
+}
+
+// encodersFor names the encoders that can make a codec, separated by commas.
+func encodersFor(codec job.Codec) string {
+	names := ""
+	for _, row := range hwaccel.Rows() {
+		if row.Codec == codec {
+			if names != "" {
+				names += ","
+			}
+			names += row.Encoder
+		}
+	}
+	return names
+}
