@@ -8,8 +8,8 @@
 // rate and a frame count. The timeline is cut into [Segment]s (what a player
 // downloads) and, in runs of whole segments, into [Chunk]s (what one node
 // encodes at a time). Each piece of work is a [Task]; each try of a task is an
-// [Attempt], and the attempt's number is the fence: a report that carries an
-// older number is refused.
+// [Attempt], and the attempt's number is the fence: a report that carries the
+// number of one that doesn't hold the task is refused.
 //
 // [Apply] functions in state.go are pure: old values in, new values out. The
 // tables in transitions.go say which changes are legal.

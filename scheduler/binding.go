@@ -83,7 +83,7 @@ func (e *Engine) unfit(p *pile, g *group) func(*way) bool {
 	}
 	soonest, ends := make(map[string]string), make(map[string]float64) // by encoder
 	for _, c := range p.capacities() {
-		end := e.queuedFor(c.binding) + float64(frames)/c.perSecond
+		end := max(e.queuedFor(c.binding), e.freeIn(p, c.binding)) + float64(frames)/c.perSecond
 		if known, found := ends[c.encoder]; !found || end < known {
 			soonest[c.encoder], ends[c.encoder] = c.headers, end
 		}
@@ -115,6 +115,21 @@ func (e *Engine) queuedFor(b binding) float64 {
 		}
 	}
 	return end
+}
+
+// freeIn is in how many seconds a device has room for a task of a pile by a binding.
+func (e *Engine) freeIn(p *pile, b binding) float64 {
+	soonest := math.Inf(1)
+	for _, w := range p.ways {
+		switch {
+		case w.binding() != b || w.class.devices == 0:
+		case w.class.tree.largest[1].Fits(&w.need):
+			return 0
+		case w.class.ends.len() > 0:
+			soonest = min(soonest, max(0, w.class.ends.items[0].end()-e.clock))
+		}
+	}
+	return soonest
 }
 
 // others says which devices are passed over since they write other headers than

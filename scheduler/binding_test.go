@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -85,6 +86,25 @@ func TestJobsSpreadOverDevicesWithDifferentHeaders(t *testing.T) {
 	}
 	if chunks["ada"] < 30 || chunks["turing"] < 30 {
 		t.Errorf("of 120 chunks %v were made by each generation: one of them idles", chunks)
+	}
+}
+
+func TestAJobBeginsWithTheHeadersOfDevicesThatAreFree(t *testing.T) {
+	busy := generation("a", "T4", "turing", 8)
+	for i := range busy.Devices {
+		if busy.Devices[i].Kind == hwaccel.NVIDIA {
+			busy.Devices[i].Sessions = 5 // one ladder
+		}
+	}
+	e := engineWith(busy)
+	onNVENC(e, "film", 8)
+	for range e.Decide() {
+		e.SetNode(generation("b", "L4", "ada", 2))
+	}
+	onNVENC(e, "j", 2)
+	placed := e.Decide()
+	if len(placed) != 2 || placed[0].Node != "b" || placed[1].Node != "b" {
+		t.Errorf("placed %v, want both on the idle L4s", where(placed))
 	}
 }
 
