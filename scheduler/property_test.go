@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,13 +21,14 @@ type drill struct {
 	queued   map[job.Ref]Task
 	running  map[job.Ref]Assignment
 	attempts map[job.Ref]int // by job and task: the last that started
+	made     map[job.ID]binding
 	log      []string
 }
 
 func newDrill() *drill {
 	return &drill{
 		Engine: NewEngine(noon), now: noon, nodes: make(map[string]Node), queued: make(map[job.Ref]Task),
-		running: make(map[job.Ref]Assignment), attempts: make(map[job.Ref]int),
+		running: make(map[job.Ref]Assignment), attempts: make(map[job.Ref]int), made: make(map[job.ID]binding),
 	}
 }
 
@@ -38,6 +40,7 @@ func (d *drill) step(t *rapid.T) {
 		if rapid.Bool().Draw(t, "gpus") {
 			node = gpuNode(id, rapid.IntRange(1, 6).Draw(t, "threads"), rapid.IntRange(1, 3).Draw(t, "gpus"), func(g *Device) {
 				g.Sessions = rapid.SampledFrom([]int{0, 5, 8}).Draw(t, "sessions")
+				g.Encoders[0].Headers = rapid.SampledFrom([]string{"turing", "ada"}).Draw(t, "headers")
 			})
 		}
 		node.Host[Scratch] = rapid.SampledFrom([]int64{0, 200 << 20, 512 << 20}).Draw(t, "scratch")
@@ -141,6 +144,7 @@ func (d *drill) decide(t *rapid.T) {
 			t.Fatalf("%s is placed on %s, which is closed", ref, a.Node)
 		}
 		d.running[ref] = a
+		d.checkMade(t, a)
 		d.log = append(d.log, where([]Assignment{a})...)
 	}
 	d.checkRoom(t)
@@ -170,6 +174,7 @@ func (d *drill) backUp(t *rapid.T) {
 		}
 		d.attempts[key] = a.Attempt
 		d.running[ref] = a
+		d.checkMade(t, a)
 	}
 	for key, room := range d.free() {
 		for dim, left := range room {
@@ -179,6 +184,15 @@ func (d *drill) backUp(t *rapid.T) {
 		}
 	}
 	d.checkRoom(t)
+}
+
+// checkMade checks that all of a job's chunks have one encoder and its headers.
+func (d *drill) checkMade(t *rapid.T, a Assignment) {
+	with := binding{a.Encoder, a.Headers}
+	if had, begun := d.made[a.Job]; begun && had != with {
+		t.Fatalf("%s of %s is made with %v, what came before with %v", a.Task, a.Job, with, had)
+	}
+	d.made[a.Job] = with
 }
 
 // checkRoom adds up what runs by itself, on nodes that were not made smaller
@@ -334,7 +348,7 @@ func TestWhatFitsIsPlaced(t *testing.T) {
 			bound := 0
 			for _, q := range d.jobs {
 				for ladder, made := range q.bound {
-					if made.encoder != "libx264" && d.Encoder(made.encoder) == "" {
+					if made.encoder != "libx264" && !d.offers(made) {
 						bound++
 						delete(q.bound, ladder)
 					}
@@ -345,5 +359,12 @@ func TestWhatFitsIsPlaced(t *testing.T) {
 			}
 			d.decide(t)
 		}
+	})
+}
+
+// offers says whether an open device can make chunks as others were made.
+func (d *drill) offers(made binding) bool {
+	return slices.ContainsFunc(d.classes, func(c *class) bool {
+		return c.devices > 0 && c.can(made.encoder) && c.spec.headers(made.encoder) == made.headers
 	})
 }
