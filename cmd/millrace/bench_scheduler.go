@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -16,6 +18,7 @@ type benchSchedulerCommand struct {
 	Workload string `type:"existingfile" placeholder:"FILE" help:"JSON: jobs, orgs, median_seconds, sigma, longest_seconds, films, load, losses; default: a batch."`
 	Seed     uint64 `default:"1" placeholder:"N" help:"The same seed gives the same run."`
 	Policy   string `placeholder:"NAME" help:"Only this one: millrace, fifo, round-robin, least-loaded, one-resolution."`
+	Plot     string `placeholder:"FILE" help:"Draw what a placement costs against how many came before, as SVG, into this file."`
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
@@ -30,6 +33,11 @@ func (c *benchSchedulerCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	if c.Plot != "" {
+		if err := c.plot(report.Speed); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return std.writeJSON(report)
 	}
@@ -41,7 +49,20 @@ func (c *benchSchedulerCommand) Run(ctx context.Context, std streams) error {
 	if report.Online != nil {
 		fmt.Fprintf(std.out, "in bursts at 80 %% load, short jobs wait at most %.2f times what they take alone (99th percentile)\n", report.Online.ShortWaitToAlone)
 	}
-	fmt.Fprintf(std.out, "%.0f placements a second of CPU time, %.0f by the clock; an event to its decision: %.0f µs (99th percentile)\n",
+	fmt.Fprintf(std.out, "%.0f placements a second of one core's time, %.0f by the clock; an event to its decision: %.0f µs (99th percentile)\n",
 		report.Speed.PerSecond, report.Speed.PerSecondWall, report.Speed.EventP99Micros)
+	fmt.Fprintf(std.out, "a placement costs %.2f times as much in the later half of %d as in the earlier\n", report.Speed.LaterToEarlier, report.Speed.Placed)
+	return nil
+}
+
+// plot draws the curve of costs into the file that was asked for.
+func (c *benchSchedulerCommand) plot(speed simulator.Speed) error {
+	var svg bytes.Buffer
+	if err := bench.PlotCost(&svg, speed); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Plot, svg.Bytes(), 0o644); err != nil { // a picture for all to see
+		return fmt.Errorf("write the plot: %w", err)
+	}
 	return nil
 }
