@@ -66,7 +66,7 @@ func (e *Engine) Outrun(ref job.Ref, ran time.Duration) {
 		return
 	}
 	if took := min(ran.Seconds(), slowTimes*r.expected); took > r.expected {
-		e.costs.learnOfDevice(r.class.key, r.device.key(), r.way.bucket, took/r.profiled)
+		r.device.costs.learn(r.way, took/r.profiled)
 	}
 }
 

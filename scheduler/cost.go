@@ -13,9 +13,8 @@ import (
 // estimate is the product. What has done little is taken to be like what it is
 // part of.
 type costs struct {
-	works   map[string]*average // by bucket
-	classes map[costKey]*average
-	devices map[costKey]*average
+	works   map[string]*learned // by bucket: encoder, ladder and source codec
+	devices map[string]deviceCosts
 	// errors are the latest estimates' relative errors, made before the
 	// attempt was learned from.
 	errors []float64
@@ -23,9 +22,15 @@ type costs struct {
 	seen   int // observations
 }
 
-// costKey is a class or a device, and a bucket of work: encoder, ladder and
-// source codec.
-type costKey struct{ of, bucket string }
+// learned is what was learned of one kind of work. Ways hold it, and devices hold
+// their deviceCosts, so that no decision has to find them by their names.
+type learned struct {
+	average
+	classes map[string]*average // by the class's key
+}
+
+// deviceCosts is what was learned of one device.
+type deviceCosts map[*learned]*average
 
 // average is an exponentially weighted mean of logarithms of ratios: at first
 // the plain mean, so that the first few count alike.
@@ -47,7 +52,7 @@ const (
 )
 
 func newCosts() costs {
-	return costs{works: make(map[string]*average), classes: make(map[costKey]*average), devices: make(map[costKey]*average)}
+	return costs{works: make(map[string]*learned), devices: make(map[string]deviceCosts)}
 }
 
 func (a *average) add(log float64) {
@@ -55,15 +60,48 @@ func (a *average) add(log float64) {
 	a.log += (log - a.log) / min(a.n, learnFrom)
 }
 
-// class is the learned ratio of a bucket on a class, 1 before anything is known.
-func (c *costs) class(class, bucket string) float64 {
-	return math.Exp(c.works[bucket].trusted() + c.classes[costKey{class, bucket}].trusted())
+// of finds or makes what is learned of a bucket.
+func (c *costs) of(bucket string) *learned {
+	work := c.works[bucket]
+	if work == nil {
+		work = &learned{classes: make(map[string]*average)}
+		c.works[bucket] = work
+	}
+	return work
 }
 
-// device is the learned ratio of a device to its class, for a bucket.
-func (c *costs) device(device, bucket string) float64 {
-	return math.Exp(c.devices[costKey{device, bucket}].trusted())
+// on finds or makes what is learned of a work on a class.
+func (l *learned) on(class string) *average {
+	if l.classes[class] == nil {
+		l.classes[class] = &average{}
+	}
+	return l.classes[class]
 }
+
+// device finds or makes what is learned of a device.
+func (c *costs) device(key string) deviceCosts {
+	if c.devices[key] == nil {
+		c.devices[key] = make(deviceCosts)
+	}
+	return c.devices[key]
+}
+
+// ratio is the learned ratio of the device to its class, for a work.
+func (d deviceCosts) ratio(work *learned) float64 { return math.Exp(d[work].trusted()) }
+
+// recall takes a way's averages from what was learned.
+func (w *way) recall(c *costs) {
+	w.work = c.of(w.bucket)
+	w.onClass = w.work.on(w.class.key)
+	w.follow(w.ratio())
+}
+
+// ratio is the logarithm of how much longer work takes by a way than its profile
+// says, 0 before anything is known.
+func (w *way) ratio() float64 { return w.work.trusted() + w.onClass.trusted() }
+
+// follow makes a ratio that was learned the way's own.
+func (w *way) follow(ratio float64) { w.followed, w.learned = ratio, math.Exp(ratio) }
 
 // trusted is an average's logarithm, the less of it the less it rests on; 0 of
 // none.
@@ -76,38 +114,32 @@ func (a *average) trusted() float64 {
 
 // learn takes what an attempt really took, against what the profile said and
 // what was expected of it.
-func (c *costs) learn(class, device, bucket string, profiled, expected, took float64) {
+func (c *costs) learn(w *way, device deviceCosts, profiled, expected, took float64) {
 	if profiled <= 0 || took <= 0 || expected <= 0 {
 		return
 	}
 	c.note(math.Abs(expected-took) / took)
 	c.seen++
 	log := math.Log(min(max(took/profiled, 1.0/wildest), wildest))
-	if c.works[bucket] == nil {
-		c.works[bucket] = &average{}
-	}
-	inClass, inDevice := costKey{class, bucket}, costKey{device, bucket}
-	if c.classes[inClass] == nil {
-		c.classes[inClass] = &average{}
-	}
-	if c.devices[inDevice] == nil {
-		c.devices[inDevice] = &average{}
-	}
-	c.works[bucket].add(log)
-	log -= c.works[bucket].trusted()
-	c.classes[inClass].add(log)
-	c.devices[inDevice].add(log - c.classes[inClass].trusted())
+	w.work.add(log)
+	log -= w.work.trusted()
+	w.onClass.add(log)
+	device.of(w.work).add(log - w.onClass.trusted())
 }
 
-// learnOfDevice takes a ratio of real to profiled time for what says something of a
+// learn takes a ratio of real to profiled time for what says something of a
 // device alone, and not of its class and the work.
-func (c *costs) learnOfDevice(class, device, bucket string, ratio float64) {
-	in := costKey{device, bucket}
-	if c.devices[in] == nil {
-		c.devices[in] = &average{}
-	}
+func (d deviceCosts) learn(w *way, ratio float64) {
 	log := math.Log(min(max(ratio, 1.0/wildest), wildest))
-	c.devices[in].add(log - c.works[bucket].trusted() - c.classes[costKey{class, bucket}].trusted())
+	d.of(w.work).add(log - w.work.trusted() - w.onClass.trusted())
+}
+
+// of finds or makes what is learned of a work on the device.
+func (d deviceCosts) of(work *learned) *average {
+	if d[work] == nil {
+		d[work] = &average{}
+	}
+	return d[work]
 }
 
 func (c *costs) note(relative float64) {
@@ -128,20 +160,19 @@ func (c *costs) median() float64 {
 }
 
 // forget drops a device that is gone for good.
-func (c *costs) forget(device string) {
-	for key := range c.devices {
-		if key.of == device {
-			delete(c.devices, key)
-		}
-	}
-}
+func (c *costs) forget(device string) { delete(c.devices, device) }
 
 // Recall takes over what another engine has learned of how long work takes.
 func (e *Engine) Recall(from *Engine) {
 	e.costs = from.costs
-	for bucket, ways := range e.byBucket {
-		for _, w := range ways {
-			w.learned = e.costs.class(w.class.key, bucket)
+	for _, p := range e.piles {
+		for _, w := range p.ways {
+			w.recall(&e.costs)
+		}
+	}
+	for _, h := range e.nodes {
+		for _, d := range h.known {
+			d.costs = e.costs.device(d.key())
 		}
 	}
 }

@@ -116,11 +116,12 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 			break
 		}
 	}
-	if !room {
+	if p.roomless = !room; !room {
 		return nil, nil, 0, false
 	}
 	t := &g.tasks[0]
 	unfit := e.unfit(p, g)
+	p.roomless = !best && unfit == nil // until a device with room is found
 	light := e.horizon <= e.quickest(p, t.frames)
 	least := math.Inf(1)
 	for _, failedToo := range []bool{false, true} {
@@ -132,6 +133,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 			if d == nil {
 				continue
 			}
+			p.roomless = false
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
 			if score < least && (best && !light || e.worthIt(g, w, d, light, unfit)) {
 				device, chosen, least = d, w, score
@@ -319,7 +321,7 @@ func (e *Engine) foresee(q *queued, w *way, d *device, frames int64, threads int
 		narrow = float64(threads) / wideLoss
 	}
 	profiled = (w.fixed + float64(frames)*w.seconds/d.speed) / narrow
-	return profiled, profiled * w.learned * e.costs.device(d.key(), w.bucket) * jobRatio(&q.ratio)
+	return profiled, profiled * w.learned * d.costs.ratio(w.work) * jobRatio(&q.ratio)
 }
 
 // visited notes that a host reads a job's source.

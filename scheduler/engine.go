@@ -26,7 +26,7 @@ type Engine struct {
 	piles  []*pile
 	byWork map[Work]*pile
 	// byBucket are the ways whose speed is learned together.
-	byBucket map[string][]*way
+	byBucket map[string]*alike
 	active   []*pile
 	orgs     map[string]*org
 	jobs     map[job.ID]*queued
@@ -87,7 +87,10 @@ type endHeap = heap[*run]
 func newEndHeap() endHeap {
 	return endHeap{
 		less: func(a, b *run) bool {
-			return cmp.Or(cmp.Compare(a.end(), b.end()), cmp.Compare(a.ref.Job, b.ref.Job), cmp.Compare(a.ref.Task, b.ref.Task)) < 0
+			if x, y := a.end(), b.end(); x != y {
+				return x < y
+			}
+			return cmp.Or(cmp.Compare(a.ref.Job, b.ref.Job), cmp.Compare(a.ref.Task, b.ref.Task)) < 0
 		},
 		at: func(r *run) *int { return &r.place },
 	}
@@ -99,7 +102,7 @@ func NewEngine(epoch time.Time) *Engine {
 	return &Engine{
 		epoch: epoch, nodes: make(map[string]*host),
 		classByKey: make(map[string]*class), hostsByKey: make(map[string]*hostClass),
-		byWork: make(map[Work]*pile), byBucket: make(map[string][]*way), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
+		byWork: make(map[Work]*pile), byBucket: make(map[string]*alike), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
 		runs: make(map[job.Ref]*run), costs: newCosts(), pricedAt: -1, mixes: make(map[*pile]*mix),
 	}
 }
@@ -151,7 +154,7 @@ func (e *Engine) SetNode(node Node) {
 			d = old[i] // runs point to it
 			d.spec = spec
 		}
-		d.free = wholeDevice(&spec)
+		d.free, d.costs = wholeDevice(&spec), e.costs.device(d.key())
 		d.class, d.speed = e.class(d, inClass)
 		h.devices = append(h.devices, d)
 	}
@@ -234,14 +237,15 @@ func (e *Engine) enter(h *host) {
 	e.unblock()
 }
 
-// reopen lets the piles be tried again that may find room on a host.
+// reopen lets the piles be tried again that may find room on a host. One for which
+// no device at all had any needs it here: nowhere else has it become more since.
 func (e *Engine) reopen(h *host) {
-	for i, d := range h.devices {
-		if i > 0 && d.class == h.devices[i-1].class {
-			continue
-		}
-		for _, p := range d.class.piles {
-			p.full, p.fullBest = false, false
+	for _, d := range h.devices {
+		room := d.class.tree.room(d)
+		for _, w := range d.class.ways {
+			if p := w.pile; p.fullBest && (!p.roomless || room.Fits(&w.need)) {
+				p.full, p.fullBest = false, false
+			}
 		}
 	}
 }
@@ -307,9 +311,15 @@ func (e *Engine) pile(work Work) *pile {
 func (e *Engine) addWays(p *pile, c *class) {
 	list := waysOf(p.work, c)
 	for i := range list {
-		list[i].learned = e.costs.class(c.key, list[i].bucket)
-		p.ways = append(p.ways, &list[i])
-		e.byBucket[list[i].bucket] = append(e.byBucket[list[i].bucket], &list[i])
+		w := &list[i]
+		w.pile = p
+		w.recall(&e.costs)
+		if e.byBucket[w.bucket] == nil {
+			e.byBucket[w.bucket] = &alike{}
+		}
+		w.alike = e.byBucket[w.bucket]
+		w.alike.ways = append(w.alike.ways, w)
+		p.ways, c.ways = append(p.ways, w), append(c.ways, w)
 	}
 	if len(list) > 0 {
 		c.piles = append(c.piles, p)

@@ -305,22 +305,22 @@ func (e *Engine) changed(h *host) {
 	}
 }
 
-// relearn is by how much what was learned elsewhere must differ for a way to take
-// note.
-const relearn = 0.02
+// What was learned elsewhere must differ by 2 % for a way to take note: these are
+// the logarithms.
+var relearnMore, relearnLess = math.Log(1.02), math.Log(0.98)
 
 func (e *Engine) learn(r *run, took float64) {
-	w, c := r.way, r.class
+	w := r.way
 	if w.bucket == "" {
 		return
 	}
 	r.job.ratio.add(math.Log(min(max(took*jobRatio(&r.job.ratio)/r.expected, 1.0/wildest), wildest)))
-	e.costs.learn(c.key, r.device.key(), w.bucket, r.profiled, r.expected, took)
+	e.costs.learn(w, r.device.costs, r.profiled, r.expected, took)
 	// What was learned of the work counts on every class.
-	key := c.key
-	for _, other := range e.byBucket[w.bucket] {
-		if learned := e.costs.class(other.class.key, w.bucket); other.class.key == key || math.Abs(learned-other.learned) > relearn*other.learned {
-			other.learned = learned
+	for _, other := range w.alike.ways {
+		ratio := other.ratio()
+		if more := ratio - other.followed; other.class == w.class || more > relearnMore || more < relearnLess {
+			other.follow(ratio)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -112,6 +111,8 @@ type pile struct {
 	// full says that none of its ways had room when last tried: fullBest of the
 	// best ways only.
 	full, fullBest bool
+	// roomless says that then no device had room for any of its ways.
+	roomless bool
 	// mixed says whether devices write different headers for one encoder.
 	mixed bool
 	// listed says whether it is among the engine's active piles.
@@ -134,7 +135,10 @@ type lane struct {
 func newPile(work Work, key int) *pile {
 	return &pile{work: work, key: key, reference: reference(work), lanes: heap[*lane]{
 		less: func(a, b *lane) bool {
-			return cmp.Or(cmp.Compare(a.org.had, b.org.had), cmp.Compare(a.org.ID, b.org.ID)) < 0
+			if a.org.had != b.org.had {
+				return a.org.had < b.org.had
+			}
+			return a.org.ID < b.org.ID
 		},
 		at: func(l *lane) *int { return &l.place },
 	}, hasty: heap[*lane]{

@@ -110,6 +110,7 @@ type device struct {
 	free  Room // the device's dimensions only
 	// speed is the device's measured speed, to its class's.
 	speed float64
+	costs deviceCosts
 }
 
 // closed says why nothing new starts here.
@@ -152,8 +153,9 @@ type class struct {
 	devices int // open ones
 	// ends are when running attempts are expected to end, soonest first.
 	ends endHeap
-	// piles have a way on this class.
+	// piles have a way on this class; ways are those.
 	piles []*pile
+	ways  []*way
 }
 
 // hostClass is hosts that are alike.

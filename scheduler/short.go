@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"time"
 
 	"millrace/job"
@@ -67,7 +66,10 @@ func (e *Engine) hurried(l *lane, seconds float64) {
 
 // hurriesBefore orders lanes of short jobs.
 func (l *lane) hurriesBefore(other *lane) bool {
-	return cmp.Or(cmp.Compare(l.org.quick, other.org.quick), cmp.Compare(l.org.ID, other.org.ID)) < 0
+	if l.org.quick != other.org.quick {
+		return l.org.quick < other.org.quick
+	}
+	return l.org.ID < other.org.ID
 }
 
 // backlog is how many seconds of the rack the short jobs that wait take.

@@ -142,6 +142,7 @@ type Assignment struct {
 
 // way is how a work is done on a class.
 type way struct {
+	pile    *pile
 	class   *class
 	encoder string
 	headers string // that its encoder writes
@@ -152,8 +153,13 @@ type way struct {
 	divisible bool
 	// bucket names what its speed is learned under.
 	bucket string
-	// learned is how much longer it really takes than the profile says.
-	learned float64
+	// learned is how much longer it really takes than the profile says, followed the
+	// logarithm of that. It comes from work, what was learned of its bucket, and
+	// onClass, of this class against that; alike are all ways of the bucket.
+	learned, followed float64
+	work              *learned
+	onClass           *average
+	alike             *alike
 	// use is the resources taken up for each frame, as shares of all that the
 	// rack has of them: seconds of the whole rack.
 	use []share
@@ -165,6 +171,9 @@ type way struct {
 	// were cut for.
 	first bool
 }
+
+// alike are ways whose speed is learned together.
+type alike struct{ ways []*way }
 
 type share struct {
 	resource int
