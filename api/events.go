@@ -85,8 +85,8 @@ func (s *Server) stream(c *call, id job.ID, last uint64) error {
 			out.text.WriteString(": heartbeat\n\n")
 		case <-sub.wake:
 			pending, keepsUp := sub.take()
-			for _, n := range pending {
-				out.add(n)
+			for i, n := range pending {
+				out.add(n, i+1 == len(pending) || pending[i+1].job.Revision > n.job.Revision)
 				if out.text.Len() > maxBuffered && out.flush() != nil {
 					return nil
 				}
@@ -119,16 +119,18 @@ type eventWriter struct {
 }
 
 // add appends an event. Only changes of the job carry an id: progress is not
-// worth coming back for.
-func (e *eventWriter) add(n news) {
+// worth coming back for. Jobs that were changed together have one revision, and only
+// the last of them carries it: who is cut off before that is told of all again.
+func (e *eventWriter) add(n news, last bool) {
 	view, err := json.Marshal(job.NewView(n.job, n.progress))
 	if err != nil {
 		panic(err) // nothing that is shown can't be encoded
 	}
 	name := "progress"
 	if n.status {
-		name = "status"
-		fmt.Fprintf(&e.text, "id: %d\n", n.job.Revision)
+		if name = "status"; last {
+			fmt.Fprintf(&e.text, "id: %d\n", n.job.Revision)
+		}
 	}
 	fmt.Fprintf(&e.text, "event: %s\ndata: %s\n\n", name, view)
 }

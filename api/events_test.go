@@ -158,6 +158,28 @@ func TestStreamIsResumedWithWhatWasMissed(t *testing.T) {
 	}
 }
 
+func TestStreamThatBreaksBetweenJobsOfOneChangeIsToldOfBothAgain(t *testing.T) {
+	f := newFixture(t)
+	base := f.serve()
+	var assignments []cluster.JobAssignment
+	for _, name := range []string{"first", "second"} {
+		assignments = append(assignments, cluster.JobAssignment{Job: f.create(name).ID, Assignment: job.Assignment{
+			Task: job.TaskID(job.InspectTask), Attempt: 1, Node: "n1", Session: "s1", Device: "cpu"}})
+	}
+	before := strconv.FormatUint(f.peer.Stale().Index(), 10)
+	stream := f.open(base, "/api/v1/default/events/", before)
+	f.propose(cluster.StartAttempts{At: noon, Assignments: assignments})
+	one := stream.nextStatus()
+	if one.id != before {
+		t.Errorf("with the first came the id %s, not yet passed is %s", one.id, before)
+	}
+	stream.close() // before the other one came
+	again := f.open(base, "/api/v1/default/events/", one.id)
+	if a, b := again.nextStatus(), again.nextStatus(); a.job.ID == b.job.ID || a.id == b.id {
+		t.Errorf("of the two it is told %+v and %+v", a, b)
+	}
+}
+
 func TestKnownStateOfAJobIsNotSentAgain(t *testing.T) {
 	f := newFixture(t)
 	base := f.serve()

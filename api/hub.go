@@ -189,18 +189,15 @@ func (h *hub) tellStatus(view cluster.View) {
 		if view.Index() <= oldest {
 			continue // nothing at all has changed
 		}
+		var changed []news
 		for j := range view.Jobs(org) {
-			if j.Revision <= oldest {
-				continue
-			}
-			told := news{job: j, progress: h.progressOf(j), status: true}
-			for _, sub := range subs {
-				if j.Revision > sub.last {
-					sub.put(told)
-				}
+			if j.Revision > oldest {
+				changed = append(changed, news{job: j, progress: h.progressOf(j), status: true})
 			}
 		}
+		slices.SortFunc(changed, byRevision)
 		for _, sub := range subs {
+			sub.put(changed[after(changed, sub.last):]...)
 			sub.last = max(sub.last, view.Index())
 		}
 	}
@@ -245,19 +242,35 @@ func same(a, b job.Progress) bool {
 	return a.Percent == b.Percent && (a.ETA == nil) == (b.ETA == nil) && (a.ETA == nil || *a.ETA == *b.ETA)
 }
 
-// put leaves news for the stream, in place of older news of the same job.
-func (s *subscriber) put(n news) {
+func byRevision(a, b news) int { return cmp.Compare(a.job.Revision, b.job.Revision) }
+
+// after is where in news that are sorted by revision those after one begin.
+func after(sorted []news, revision uint64) int {
+	at, _ := slices.BinarySearchFunc(sorted, revision, func(n news, last uint64) int {
+		return cmp.Or(cmp.Compare(n.job.Revision, last), -1)
+	})
+	return at
+}
+
+// put leaves news for the stream, in place of older news of the same jobs: all of
+// what is told at once, so that it is also taken at once, oldest change first.
+func (s *subscriber) put(told ...news) {
+	if len(told) == 0 {
+		return
+	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	old, waiting := s.pending[n.job.ID]
-	switch {
-	case !waiting && len(s.pending) >= maxPending:
-		s.behind = true
-	case waiting && n.job.Revision < old.job.Revision:
-		// progress of a state that is out of date
-	default:
-		n.status = n.status || old.status
-		s.pending[n.job.ID] = n
+	for _, n := range told {
+		old, waiting := s.pending[n.job.ID]
+		switch {
+		case !waiting && len(s.pending) >= maxPending:
+			s.behind = true
+		case waiting && n.job.Revision < old.job.Revision:
+			// progress of a state that is out of date
+		default:
+			n.status = n.status || old.status
+			s.pending[n.job.ID] = n
+		}
 	}
 	signal(s.wake)
 }
@@ -269,7 +282,5 @@ func (s *subscriber) take() ([]news, bool) {
 	pending, behind := s.pending, s.behind
 	s.pending = make(map[job.ID]news)
 	s.mutex.Unlock()
-	return slices.SortedFunc(maps.Values(pending), func(a, b news) int {
-		return cmp.Compare(a.job.Revision, b.job.Revision)
-	}), !behind
+	return slices.SortedFunc(maps.Values(pending), byRevision), !behind
 }
