@@ -3,8 +3,11 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -68,9 +71,9 @@ func (n *raftNode) close() error {
 	return errors.Join(n.raft.Shutdown().Error(), n.transport.Close(), n.log.Close(), n.meta.Close())
 }
 
-// bareRaft has the clients put all entries into the log of three nodes and says
-// how many were committed in a second.
-func bareRaft(ctx context.Context, config ClusterConfig, dir string, entries []raft.Log) (rate, cpu float64, err error) {
+// bareRaft has the clients put all submissions into the log of three nodes, each
+// as an entry of its own or grouped, and says how many were committed in a second.
+func bareRaft(ctx context.Context, config ClusterConfig, dir string, submissions [][]byte, grouped bool) (rate, cpu float64, err error) {
 	var nodes []*raftNode
 	defer func() {
 		for _, n := range slices.Backward(nodes) {
@@ -100,11 +103,25 @@ func bareRaft(ctx context.Context, config ClusterConfig, dir string, entries []r
 	}); err != nil {
 		return 0, 0, fmt.Errorf("wait for bare raft's leader: %w", err)
 	}
-	return perSecond(config, func(n int) error { return leader.ApplyLog(entries[n], 10*time.Second).Error() })
+	if !grouped {
+		return perSecond(config, func(n int) error { return leader.ApplyLog(rawEntry(submissions[n]), applyTimeout).Error() })
+	}
+	g := startGrouper(leader)
+	defer g.stop()
+	return perSecond(config, func(n int) error { return g.apply(submissions[n]) })
 }
 
-// readEntries reads the submissions in a stopped peer's log, as raft got them.
-func readEntries(dir string, jobs int) (entries []raft.Log, err error) {
+// applyTimeout is how long an entry may wait for raft to take it.
+const applyTimeout = 10 * time.Second
+
+// rawEntry is an entry of the bytes that Millrace's has: those and a checksum.
+func rawEntry(data []byte) raft.Log {
+	return raft.Log{Data: data, Extensions: binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))}
+}
+
+// readSubmissions reads the submissions in a stopped peer's log, also those that
+// lie many in an entry.
+func readSubmissions(dir string, jobs int) (submissions [][]byte, err error) {
 	meta := &metadb.BoltMetaDB{}
 	log, err := wal.Open(filepath.Join(dir, peerNames[0], "raft", "log"), wal.WithLogger(hclog.NewNullLogger()),
 		wal.WithSegmentSize(logSegmentBytes), wal.WithMetaStore(meta))
@@ -125,12 +142,37 @@ func readEntries(dir string, jobs int) (entries []raft.Log, err error) {
 		if err := log.GetLog(index, &entry); err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		if entry.Type == raft.LogCommand && bytes.Contains(entry.Data, []byte(`"c":"create_job"`)) {
-			entries = append(entries, raft.Log{Data: bytes.Clone(entry.Data), Extensions: bytes.Clone(entry.Extensions)})
+		if entry.Type != raft.LogCommand {
+			continue
+		}
+		commands, err := commandsOf(entry.Data)
+		if err != nil {
+			return nil, fmt.Errorf("read entry %d of the log: %w", index, err)
+		}
+		for _, command := range commands {
+			if bytes.Contains(command, []byte(`"c":"create_job"`)) {
+				submissions = append(submissions, bytes.Clone(command))
+			}
 		}
 	}
-	if len(entries) != jobs {
-		return nil, fmt.Errorf("the log holds %d submissions, %d were made", len(entries), jobs)
+	if len(submissions) != jobs {
+		return nil, fmt.Errorf("the log holds %d submissions, %d were made", len(submissions), jobs)
 	}
-	return entries, nil
+	return submissions, nil
+}
+
+// commandsOf takes an entry of a group apart; any other is one command.
+func commandsOf(entry []byte) ([]json.RawMessage, error) {
+	var head struct {
+		Command string          `json:"c"`
+		Data    json.RawMessage `json:"d"`
+	}
+	if err := json.Unmarshal(entry, &head); err != nil {
+		return nil, err
+	}
+	if head.Command != "group" {
+		return []json.RawMessage{entry}, nil
+	}
+	var commands []json.RawMessage
+	return commands, json.Unmarshal(head.Data, &commands)
 }

@@ -43,28 +43,38 @@ type ClusterReport struct {
 	Jobs    int            `json:"jobs"`
 	Rounds  []ClusterRound `json:"rounds"`
 	// ToBareRaft is the median of the rounds' ratios: durable submissions a
-	// second of three Millrace voters to those of bare raft.
+	// second of three Millrace voters to those of bare raft with an entry for each.
 	ToBareRaft float64 `json:"to_bare_raft"`
+	// ToGroupedRaft is the same to bare raft that has the submissions in groups.
+	ToGroupedRaft float64 `json:"to_grouped_raft"`
+	// CPUToBareRaft and CPUToGroupedRaft are of the CPU time that one takes: less
+	// is better.
+	CPUToBareRaft    float64 `json:"cpu_to_bare_raft"`
+	CPUToGroupedRaft float64 `json:"cpu_to_grouped_raft"`
 	// EntryBytes is the mean size of a submission in the log.
 	EntryBytes int `json:"entry_bytes"`
 	// API is nil where it was left out.
 	API *APIReport `json:"api,omitempty"`
 }
 
-// ClusterRound is one turn of both: submissions a second, and the CPU time that
+// ClusterRound is one turn of each: submissions a second, and the CPU time that
 // all three voters together took for one, in microseconds.
 type ClusterRound struct {
-	Millrace    float64 `json:"millrace"`
-	BareRaft    float64 `json:"bare_raft"`
-	MillraceCPU float64 `json:"millrace_cpu"`
-	BareRaftCPU float64 `json:"bare_raft_cpu"`
+	Millrace       float64 `json:"millrace"`
+	BareRaft       float64 `json:"bare_raft"`
+	GroupedRaft    float64 `json:"grouped_raft"`
+	MillraceCPU    float64 `json:"millrace_cpu"`
+	BareRaftCPU    float64 `json:"bare_raft_cpu"`
+	GroupedRaftCPU float64 `json:"grouped_raft_cpu"`
 }
 
 // Cluster measures durable submissions on three voters in this process, over
 // loopback and this machine's disk, against bare hashicorp/raft that puts the
-// very same bytes into the same kind of log, with the same batches, time-outs and
-// number of clients, and keeps them. The order turns from round to round, and
-// each begins with the memory of the one before given back.
+// very same bytes into the same kind of log, with the same time-outs and number of
+// clients, and keeps them: once as raft is used plainly, with one Apply and one
+// entry for each submission, and once with those that come while raft is busy in one
+// entry, as Millrace does it. The order turns from round to round, and each begins
+// with the memory of the one before given back.
 func Cluster(ctx context.Context, config ClusterConfig) (report ClusterReport, err error) {
 	report.Clients, report.Jobs = config.Clients, config.Jobs
 	work, err := os.MkdirTemp(config.Dir, "bench-")
@@ -79,14 +89,14 @@ func Cluster(ctx context.Context, config ClusterConfig) (report ClusterReport, e
 	if _, _, err := submitJobs(ctx, config, dir); err != nil {
 		return report, err
 	}
-	entries, err := readEntries(dir, config.Jobs)
+	submissions, err := readSubmissions(dir, config.Jobs)
 	if err != nil {
 		return report, err
 	}
-	for _, entry := range entries {
-		report.EntryBytes += len(entry.Data)
+	for _, data := range submissions {
+		report.EntryBytes += len(data)
 	}
-	report.EntryBytes /= len(entries)
+	report.EntryBytes /= len(submissions)
 	for n := range config.Rounds {
 		var round ClusterRound
 		turns := []func() error{
@@ -95,27 +105,29 @@ func Cluster(ctx context.Context, config ClusterConfig) (report ClusterReport, e
 				return err
 			},
 			func() (err error) {
-				round.BareRaft, round.BareRaftCPU, err = bareRaft(ctx, config, filepath.Join(work, fmt.Sprintf("raft-%d", n)), entries)
+				round.BareRaft, round.BareRaftCPU, err = bareRaft(ctx, config, filepath.Join(work, fmt.Sprintf("raft-%d", n)), submissions, false)
+				return err
+			},
+			func() (err error) {
+				round.GroupedRaft, round.GroupedRaftCPU, err = bareRaft(ctx, config, filepath.Join(work, fmt.Sprintf("grouped-%d", n)), submissions, true)
 				return err
 			},
 		}
-		if n%2 == 1 {
-			slices.Reverse(turns)
-		}
+		turns = slices.Concat(turns[n%len(turns):], turns[:n%len(turns)])
 		for _, turn := range turns {
 			if err := turn(); err != nil {
 				return report, err
 			}
 		}
-		fmt.Fprintf(config.Log, "round %d: millrace %.0f a second (%.0f µs of CPU each), bare raft %.0f (%.0f µs), ratio %.2f\n",
-			n+1, round.Millrace, round.MillraceCPU, round.BareRaft, round.BareRaftCPU, round.Millrace/round.BareRaft)
+		fmt.Fprintf(config.Log, "round %d: millrace %.0f a second (%.0f µs of CPU each), bare raft %.0f (%.0f µs), ratio %.2f, in groups %.0f (%.0f µs), ratio %.2f\n",
+			n+1, round.Millrace, round.MillraceCPU, round.BareRaft, round.BareRaftCPU, round.Millrace/round.BareRaft,
+			round.GroupedRaft, round.GroupedRaftCPU, round.Millrace/round.GroupedRaft)
 		report.Rounds = append(report.Rounds, round)
 	}
-	var ratios []float64
-	for _, round := range report.Rounds {
-		ratios = append(ratios, round.Millrace/round.BareRaft)
-	}
-	report.ToBareRaft = median(ratios)
+	report.ToBareRaft = medianOf(report.Rounds, func(r ClusterRound) float64 { return r.Millrace / r.BareRaft })
+	report.ToGroupedRaft = medianOf(report.Rounds, func(r ClusterRound) float64 { return r.Millrace / r.GroupedRaft })
+	report.CPUToBareRaft = medianOf(report.Rounds, func(r ClusterRound) float64 { return r.MillraceCPU / r.BareRaftCPU })
+	report.CPUToGroupedRaft = medianOf(report.Rounds, func(r ClusterRound) float64 { return r.MillraceCPU / r.GroupedRaftCPU })
 	if config.Millrace == "" {
 		return report, nil
 	}
@@ -123,7 +135,15 @@ func Cluster(ctx context.Context, config ClusterConfig) (report ClusterReport, e
 	return report, err
 }
 
-// electAfter is longer than either side's leader is unheard of on a busy machine:
+func medianOf(rounds []ClusterRound, figure func(ClusterRound) float64) float64 {
+	figures := make([]float64, len(rounds))
+	for i, round := range rounds {
+		figures[i] = figure(round)
+	}
+	return median(figures)
+}
+
+// electAfter is longer than any contender's leader is unheard of on a busy machine:
 // an election in a round would be measured with it.
 const electAfter = 3 * time.Second
 
