@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -59,53 +58,50 @@ func decoderOf[C applier]() (string, decoder) {
 	}
 }
 
-// encodeCommand makes a command's log entry. The checksum in Extensions finds
-// a bit that flips on disk later: raft-wal checks only the batch that it wrote last.
-func encodeCommand(command Command) (raft.Log, error) { return encodeProposal(command, proposal{}) }
-
-func encodeProposal(command Command, of proposal) (raft.Log, error) {
+// encodeEnvelope makes a command's envelope.
+func encodeEnvelope(command Command, of proposal) ([]byte, error) {
 	data, err := json.Marshal(command)
 	if err != nil {
-		return raft.Log{}, fmt.Errorf("encode command %s: %w", command.Name(), err)
+		return nil, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
-	entry := appendEnvelope(make([]byte, 0, len(data)+envelopeBytes), envelope{Version: versionOf(command), Command: command.Name(), Data: data, proposal: of})
-	if len(entry) > maxCommandBytes {
-		return raft.Log{}, fmt.Errorf("encode command %s: %d bytes, at most %d are allowed", command.Name(), len(entry), maxCommandBytes)
+	encoded := appendEnvelope(make([]byte, 0, len(data)+envelopeBytes), envelope{Version: versionOf(command), Command: command.Name(), Data: data, proposal: of})
+	if len(encoded) > maxCommandBytes {
+		return nil, fmt.Errorf("encode command %s: %d bytes, at most %d are allowed", command.Name(), len(encoded), maxCommandBytes)
 	}
-	return logOf(entry), nil
+	return encoded, nil
 }
 
+// logOf makes a log entry. The checksum in Extensions finds a bit that flips on
+// disk later: raft-wal checks only the batch that it wrote last.
 func logOf(entry []byte) raft.Log { return raft.Log{Data: entry, Extensions: checksum(entry)} }
 
-// decodeCommand reads a log entry. Any error means that this peer can't know
-// what the others make of the entry, so it must not go on.
-func decodeCommand(entry *raft.Log) (applier, proposal, error) {
-	var e envelope
-	command, err := e.decode(entry)
-	return command, e.proposal, err
-}
-
-func (e *envelope) decode(entry *raft.Log) (applier, error) {
-	if len(entry.Extensions) == crc32.Size && !bytes.Equal(entry.Extensions, checksum(entry.Data)) {
-		return nil, fmt.Errorf("log entry %d is damaged: its checksum differs", entry.Index)
-	}
-	if !e.cut(entry.Data) {
-		if err := json.Unmarshal(entry.Data, e); err != nil {
-			return nil, fmt.Errorf("log entry %d is not a command: %w", entry.Index, err)
+// decode reads a command's envelope and the command in it.
+func (e *envelope) decode(data []byte) (applier, error) {
+	if !e.cut(data) {
+		if err := json.Unmarshal(data, e); err != nil {
+			return nil, fmt.Errorf("this is not a command: %w", err)
 		}
 	}
 	if e.Version > commandVersion {
-		return nil, fmt.Errorf("log entry %d is a command of version %d, this peer knows up to %d: upgrade it", entry.Index, e.Version, commandVersion)
+		return nil, fmt.Errorf("this is a command of version %d, this peer knows up to %d: upgrade it", e.Version, commandVersion)
 	}
 	decode, known := decoders[e.Command]
 	if !known {
-		return nil, fmt.Errorf("log entry %d is the unknown command %q: upgrade this peer", entry.Index, e.Command)
+		return nil, fmt.Errorf("this is the unknown command %q: upgrade this peer", e.Command)
 	}
 	command, err := decode(e.Data)
 	if err != nil {
-		return nil, fmt.Errorf("log entry %d, command %s: %w", entry.Index, e.Command, err)
+		return nil, fmt.Errorf("command %s: %w", e.Command, err)
 	}
 	return command, nil
+}
+
+// checkSum refuses an entry that isn't as it was written.
+func checkSum(entry *raft.Log) error {
+	if len(entry.Extensions) == crc32.Size && binary.BigEndian.Uint32(entry.Extensions) != crc32.Checksum(entry.Data, castagnoli) {
+		return fmt.Errorf("log entry %d is damaged: its checksum differs", entry.Index)
+	}
+	return nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

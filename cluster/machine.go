@@ -57,22 +57,35 @@ func (m *machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{e
 
 // ApplyBatch implements raft.BatchingFSM. A batch is one transaction: readers
 // see all of it or nothing, and copied index nodes are shared by its commands.
+// Raft's own callers get no answers: proposers wait for them by their IDs.
 func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	answers := make([]any, len(entries))
 	txn := m.db.Load().Write()
 	counts := countsOf(txn)
 	var applied uint64
-	ids := make([]string, len(entries))
+	told := make([]toldAnswer, 0, len(entries))
+	var commands []decided
 	for i, entry := range entries {
-		if entry.Type != raft.LogCommand {
+		if entry.Type != raft.LogCommand || m.haltError() != nil {
+			answers[i] = answer{err: m.haltError()}
 			continue
 		}
-		value, id, err := m.apply(txn, counts, entry)
-		answers[i], ids[i] = answer{value, err}, id
-		if m.haltError() != nil {
+		var err error
+		if commands, err = decodeEntry(commands[:0], entry); err != nil {
+			answers[i] = answer{err: m.stop(err)}
 			continue
 		}
-		applied = entry.Index
+		for _, c := range commands {
+			value, err := m.apply(txn, counts, c, entry.Index)
+			last := answer{value, err}
+			if answers[i] = last; m.haltError() != nil {
+				break
+			}
+			told = append(told, toldAnswer{c.proposal.ID, last})
+		}
+		if m.haltError() == nil {
+			applied = entry.Index
+		}
 	}
 	if applied == 0 {
 		return answers
@@ -82,11 +95,7 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	}
 	txn.Commit()
 	m.publish(applied)
-	for i, id := range ids {
-		if id != "" {
-			m.waiting.tell(id, answers[i].(answer))
-		}
-	}
+	m.waiting.tell(told)
 	return answers
 }
 
@@ -102,34 +111,27 @@ func refuseAll(answers []any, err error) []any {
 func (m *machine) settleWaiting() {
 	for _, id := range m.waiting.ids() {
 		if index, ok := m.proposals.byID[id]; ok {
-			m.waiting.tell(id, answer{err: fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, index)})
+			m.waiting.tell([]toldAnswer{{id, answer{err: fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, index)}}})
 		}
 	}
 }
 
-// apply runs one command. After an entry that can't be applied nothing is ever
+// apply runs one command. After one that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
-func (m *machine) apply(txn *transaction, counts *counts, entry *raft.Log) (value any, id string, err error) {
-	if err := m.haltError(); err != nil {
-		return nil, "", err
+func (m *machine) apply(txn *transaction, counts *counts, c decided, index uint64) (value any, err error) {
+	t := &tx{txn: txn, counts: counts, proposals: m.proposals, index: index}
+	if err := t.admit(c.proposal); err != nil {
+		return nil, err
 	}
-	command, of, err := decodeCommand(entry)
-	if err != nil {
-		return nil, "", m.stop(err)
-	}
-	t := &tx{txn: txn, counts: counts, proposals: m.proposals, index: entry.Index}
-	if err := t.admit(of); err != nil {
-		return nil, of.ID, err
-	}
-	value, err = command.apply(t)
+	value, err = c.command.apply(t)
 	if err != nil && t.wrote {
-		return nil, "", m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", command.Name(), entry.Index, err))
+		return nil, m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", c.command.Name(), index, err))
 	}
-	t.remember(of)
+	t.remember(c.proposal)
 	if t.err != nil {
-		return nil, "", m.stop(fmt.Errorf("apply command %s at %d: %w", command.Name(), entry.Index, t.err))
+		return nil, m.stop(fmt.Errorf("apply command %s at %d: %w", c.command.Name(), index, t.err))
 	}
-	return value, of.ID, err
+	return value, err
 }
 
 // stop halts the machine for good.

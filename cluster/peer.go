@@ -42,6 +42,7 @@ type Peer struct {
 	caller    *caller
 	forwarded *forwarded
 	forwarder *forwarder
+	committer *committer
 	transport *raftTransport
 	disk      *raftDisk
 	lock      *os.File
@@ -182,6 +183,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 		return err
 	}
 	p.caller, p.forwarded, p.forwarder = newCaller(p), newForwarded(p), newForwarder(p)
+	p.committer = newCommitter(p)
 	p.transport = &raftTransport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: raftStream{p.mux.side(p.mux.raft), p.config.told(p.mux.listener.Addr())}, MaxPool: raftConnections, Timeout: raftDialTimeout, Logger: logger,
 		ServerAddressProvider: p,
@@ -196,6 +198,7 @@ func (p *Peer) startRaft(ctx context.Context) error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	p.review()
+	p.watchers.Go(p.committer.run)
 	p.watchers.Go(func() { p.watchLeadership(notify) })
 	p.watchers.Go(p.watchLeader)
 	p.watchers.Go(p.watchHalt)

@@ -20,10 +20,15 @@ type proposal struct {
 	Base uint64 `json:"b,omitempty"`
 }
 
-// proposalWindow is how many raft entries a proposal's ID is remembered for: at
-// some thousand commands a second, longer than a leader change takes, and
-// about 10 MB.
-const proposalWindow = 32 << 10
+const (
+	// proposalWindow is how many raft entries a proposal's ID is remembered for:
+	// at some thousand entries a second, longer than a leader change takes.
+	proposalWindow = 32 << 10
+	// maxProposals is how many IDs are remembered, where entries hold many
+	// commands: about 30 MB. Twice the window, so that entries of one command each
+	// never come near it: programs from before groups don't know it.
+	maxProposals = 2 * proposalWindow
+)
 
 // proposalRow is a proposal that was applied.
 type proposalRow struct {
@@ -42,8 +47,8 @@ type proposals struct {
 
 func newProposals(rows []proposalRow) *proposals {
 	p := &proposals{byID: make(map[string]uint64, len(rows))}
-	// Once they were written by ID.
-	slices.SortFunc(rows, func(a, b proposalRow) int { return cmp.Compare(a.Index, b.Index) })
+	// Once they were written by ID. Those of one entry stay in their order.
+	slices.SortStableFunc(rows, func(a, b proposalRow) int { return cmp.Compare(a.Index, b.Index) })
 	for _, row := range rows {
 		p.add(row)
 	}
@@ -55,12 +60,21 @@ func (p *proposals) add(row proposalRow) {
 	p.byID[row.ID] = row.Index
 }
 
+// full says whether as many are remembered as may be; then those before the first
+// that is, or beside it in one entry, may have been forgotten.
+func (p *proposals) full() bool { return len(p.rows) >= maxProposals }
+
 // forget drops those before an index.
 func (p *proposals) forget(before uint64) {
 	for len(p.rows) > 0 && p.rows[0].Index < before {
-		delete(p.byID, p.rows[0].ID)
-		p.rows = p.rows[1:]
+		p.drop()
 	}
+}
+
+// drop forgets the oldest.
+func (p *proposals) drop() {
+	delete(p.byID, p.rows[0].ID)
+	p.rows = p.rows[1:]
 }
 
 // admit refuses a proposal that was, or may have been, applied before.
@@ -71,7 +85,7 @@ func (t *tx) admit(of proposal) error {
 	if index, ok := t.proposals.byID[of.ID]; ok {
 		return fmt.Errorf("%w: %w: it was applied at %d", ErrNoLeader, errUncertain, index)
 	}
-	if t.index > of.Base+proposalWindow {
+	if t.index > of.Base+proposalWindow || t.proposals.full() && of.Base < t.proposals.rows[0].Index {
 		return fmt.Errorf("%w: the proposal came too late", ErrNoLeader)
 	}
 	return nil
@@ -82,6 +96,9 @@ func (t *tx) admit(of proposal) error {
 func (t *tx) remember(of proposal) {
 	if of.ID == "" {
 		return
+	}
+	if t.proposals.full() {
+		t.proposals.drop()
 	}
 	t.proposals.add(proposalRow{ID: of.ID, Index: t.index})
 	if t.index > proposalWindow {
@@ -123,12 +140,20 @@ func (w *waiting) forget(id string) {
 	delete(w.byID, id)
 }
 
-// tell hands an answer to whoever waits for it; only the first counts.
-func (w *waiting) tell(id string, a answer) {
+// toldAnswer is an answer for whoever waits for a proposal.
+type toldAnswer struct {
+	id string
+	answer
+}
+
+// tell hands answers to whoever waits for them; only the first to each counts.
+func (w *waiting) tell(answers []toldAnswer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if answered := w.byID[id]; answered != nil {
-		answered <- a
-		delete(w.byID, id)
+	for _, a := range answers {
+		if answered := w.byID[a.id]; answered != nil {
+			answered <- a.answer
+			delete(w.byID, a.id)
+		}
 	}
 }

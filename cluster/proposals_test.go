@@ -23,7 +23,7 @@ func TestAProposalTriedTwiceIsAppliedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	answered := follower.machine.waiting.expect("one")
-	if err := follower.submitTo(t.Context(), leader.ID(), entry); err != nil {
+	if err := follower.submitTo(t.Context(), leader.ID(), entry.Data); err != nil {
 		t.Fatal(err)
 	}
 	if a := <-answered; a.err != nil {
@@ -37,7 +37,7 @@ func TestAProposalTriedTwiceIsAppliedOnce(t *testing.T) {
 		}
 		return ""
 	})
-	if _, err := overElections(t, func() (any, error) { return nil, follower.submit(t.Context(), entry) }); err != nil {
+	if _, err := overElections(t, func() (any, error) { return nil, follower.submit(t.Context(), entry.Data) }); err != nil {
 		t.Fatal(err)
 	}
 	for id, p := range peers {

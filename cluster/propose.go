@@ -6,14 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
-
-// enqueueTimeout is how long a proposal waits for room in raft's queue when
-// its ctx has no deadline.
-const enqueueTimeout = 10 * time.Second
 
 // Propose puts a command into the log, through the leader whoever that is, and
 // answers what the state machine made of it, once a majority has it on disk and
@@ -38,7 +33,7 @@ func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
 	of := proposal{ID: rand.Text(), Base: p.Stale().Index()}
-	entry, err := encodeProposal(command, of)
+	entry, err := encodeEnvelope(command, of)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +70,8 @@ func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 	}
 }
 
-// submit has a leader put an entry into the log and apply it.
-func (p *Peer) submit(ctx context.Context, entry raft.Log) error {
+// submit has a leader put a command's envelope into the log and apply it.
+func (p *Peer) submit(ctx context.Context, entry []byte) error {
 	retried := false
 	return p.withLeader(ctx, func(ctx context.Context, leader string) error {
 		err := p.submitTo(ctx, leader, entry)
@@ -88,38 +83,28 @@ func (p *Peer) submit(ctx context.Context, entry raft.Log) error {
 	})
 }
 
-func (p *Peer) submitTo(ctx context.Context, leader string, entry raft.Log) error {
+func (p *Peer) submitTo(ctx context.Context, leader string, entry []byte) error {
 	if leader == p.id {
-		return p.apply(ctx, entry)
+		return p.committer.submit(ctx, entry)
 	}
-	err := p.Call(ctx, leader, callPropose, json.RawMessage(entry.Data), nil)
+	err := p.Call(ctx, leader, callPropose, json.RawMessage(entry), nil)
 	if errors.Is(err, ErrUnreachable) {
 		return fmt.Errorf("%w: %w", ErrNotLeader, err) // not sent: another may lead by now
 	}
 	return err
 }
 
-// apply puts an entry into this leader's log and waits until it is applied.
-func (p *Peer) apply(ctx context.Context, entry raft.Log) error {
-	timeout := enqueueTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = max(time.Until(deadline), time.Millisecond) // 0 would be no limit
-	}
-	return p.wait(ctx, func() raft.Future { return p.raft.ApplyLog(entry, timeout) })
-}
-
 // servePropose is the leader's side of submitTo.
 func (p *Peer) servePropose(ctx context.Context, _ string, in json.RawMessage) (any, error) {
-	entry := logOf(in)
 	var e envelope
-	if _, err := e.decode(&entry); err != nil && e.Version <= commandVersion {
+	if _, err := e.decode(in); err != nil && e.Version <= commandVersion {
 		// In the log it would stop every peer of this version.
 		return nil, fmt.Errorf("take a proposal: %w", err)
 	}
 	if err := p.checkUnderstood(e.Version); err != nil {
 		return nil, fmt.Errorf("take a proposal: %w", err)
 	}
-	return nil, p.apply(ctx, entry)
+	return nil, p.committer.submit(ctx, in)
 }
 
 // wait waits for a future of raft, at most until ctx ends.

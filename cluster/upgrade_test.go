@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +28,9 @@ const upgradeVariable = "MILLRACE_TEST_UPGRADE"
 
 const noteID = "note"
 
+// rush is how many jobs are created at the same time.
+const rush = 8
+
 // theNote is the command of the next program, nil in this one (see next_test.go).
 var theNote func() Command
 
@@ -34,6 +39,9 @@ type processConfig struct {
 	ID, DataDir string
 	Join        []string
 	Timeout     time.Duration
+	// Knows is the newest version of the commands that this peer understands, 0
+	// for all of its program's.
+	Knows int
 }
 
 // upgraded is a peer in a process of its own.
@@ -42,6 +50,9 @@ func upgraded(settings string) int {
 	if err := json.Unmarshal([]byte(settings), &own); err != nil {
 		fmt.Println(err)
 		return 1
+	}
+	if own.Knows > 0 {
+		commandVersion = own.Knows
 	}
 	config := Config{
 		ID: own.ID, DataDir: own.DataDir, RaftAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", Join: own.Join, Expect: 3,
@@ -82,6 +93,18 @@ func (p *Peer) obey(ctx context.Context, verb, arg string) string {
 		return answer(p.Propose(ctx, createOrg("default")))
 	case "create":
 		return answer(p.Propose(ctx, createJob("default", job.ID(arg))))
+	case "rush": // many at once, which may go into one entry
+		var all sync.WaitGroup
+		var made atomic.Int64
+		for n := range rush {
+			all.Go(func() {
+				if _, err := p.Propose(ctx, createJob("default", job.ID(fmt.Sprintf("%s-%d", arg, n)))); err == nil {
+					made.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		return strconv.FormatInt(made.Load(), 10)
 	case "note":
 		return answer(p.Propose(ctx, theNote()))
 	case "state":
@@ -187,7 +210,7 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 	var mu sync.Mutex // of peers
 	var known []string
 	for _, id := range []string{"a", "b", "c"} {
-		config := processConfig{ID: id, DataDir: filepath.Join(t.TempDir(), id), Join: known, Timeout: pace * 300 * time.Millisecond}
+		config := processConfig{ID: id, DataDir: filepath.Join(t.TempDir(), id), Join: known, Timeout: pace * 300 * time.Millisecond, Knows: groupVersion - 1}
 		configs[id], peers[id] = config, startProcess(t, old, config)
 		known = append(known, peers[id].gossip)
 	}
@@ -209,8 +232,8 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 			mu.Lock()
 			p := peers[string("abc"[n%3])]
 			mu.Unlock()
-			if p.ask(fmt.Sprintf("create %011d", n)) == "ok" {
-				acknowledged++
+			if made, err := strconv.Atoi(p.ask(fmt.Sprintf("rush %09d", n))); err == nil {
+				acknowledged += made
 			}
 		}
 	})
@@ -218,7 +241,7 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 		mu.Lock()
 		peers[id].stop(t)
 		config := configs[id]
-		config.Join = nil
+		config.Join, config.Knows = nil, 0
 		for other, p := range peers {
 			if other != id {
 				config.Join = append(config.Join, p.gossip)

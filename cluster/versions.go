@@ -21,9 +21,9 @@ import (
 
 // commandVersion is the newest version of the commands that this peer applies:
 // version 2 brought SetLimits, version 3 the change to an encoder of the same name
-// and backup attempts.
+// and backup attempts, version 4 many commands in one entry.
 // It is a variable only for the test that builds the next program.
-var commandVersion = 3
+var commandVersion = 4
 
 // versioned is a command that needs more than version 1 to be understood, as it
 // stands: an added field may make only those need it that use it.
