@@ -63,8 +63,8 @@ func TestAShortJobGoesFirstAlsoIfItsOrganisationHasHadMore(t *testing.T) {
 func TestShortJobsGainTheirOrganisationNothing(t *testing.T) {
 	e, work := mixedQueue(t)
 	for i := range 400 {
-		queue(e, Job{ID: job.ID(fmt.Sprint("clip", i)), Org: "clips", Frames: 300, Queued: noon.Add(time.Duration(i) * time.Second)}, work, 300)
-		queue(e, Job{ID: job.ID(fmt.Sprint("film", i)), Org: "films", Frames: 9000}, work, 300)
+		queue(e, Job{ID: job.ID(fmt.Sprint("clip", i)), Org: "clips", Frames: 300, Queued: noon.Add(time.Duration(i) * time.Second)}, work, 60)
+		queue(e, Job{ID: job.ID(fmt.Sprint("film", i)), Org: "films", Frames: 9000}, work, 60)
 	}
 	var running []Assignment
 	clips, films := 0, 0
@@ -85,19 +85,19 @@ func TestShortJobsGainTheirOrganisationNothing(t *testing.T) {
 func TestLongJobsGoOnWhileShortOnesKeepComing(t *testing.T) {
 	e, work := mixedQueue(t)
 	for i := range 10 {
-		queue(e, Job{ID: job.ID(fmt.Sprint("longest", i)), Org: "o0", Frames: 9000}, work, slices.Repeat([]int64{300}, 30)...)
+		queue(e, Job{ID: job.ID(fmt.Sprint("longest", i)), Org: "o0", Frames: 9000}, work, slices.Repeat([]int64{60}, 60)...)
 	}
 	var running []Assignment
 	long := 0
-	for i := range 300 {
+	for i := range 600 {
 		for k := range 2 {
-			queue(e, Job{ID: job.ID(fmt.Sprint("clip", i, "-", k)), Org: "o0", Frames: 300, Queued: noon.Add(time.Duration(10*i) * time.Second)}, work, 300)
+			queue(e, Job{ID: job.ID(fmt.Sprint("clip", i, "-", k)), Org: "o0", Frames: 300, Queued: noon.Add(time.Duration(20*i) * time.Second)}, work, 60)
 		}
 		if strings.HasPrefix(string(next(e, &running)), "long") {
 			long++
 		}
 	}
-	if long < 45 {
-		t.Errorf("of 300 tasks only %d were of long jobs", long)
+	if long < 150 {
+		t.Errorf("of 600 tasks only %d were of long jobs", long)
 	}
 }
