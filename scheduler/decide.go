@@ -8,6 +8,10 @@ import (
 	"millrace/job"
 )
 
+// longestRun is for how long, in seconds, a task may run on one thread under a
+// full queue: beyond that it gets more threads, if there are.
+const longestRun = 50
+
 // widest is the most threads that one task gets: encoders gain little from more.
 const widest = 16
 
@@ -18,6 +22,7 @@ func (e *Engine) Decide() []Assignment {
 		return nil
 	}
 	e.refreshPrices()
+	e.drained = nil
 	var placed []Assignment
 	var runs []*run
 	for _, best := range []bool{true, false} {
@@ -135,12 +140,15 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 			}
 			p.roomless = false
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
-			if score < least && (best && !light || e.worthIt(g, w, d, light, unfit)) {
-				device, chosen, least = d, w, score
-				threads = 1
-				if light {
-					threads = e.width(w, d)
-				}
+			n := 1
+			switch {
+			case light:
+				n = e.width(w, d)
+			case w.divisible: // its chunks may have been cut for faster devices
+				n = int(max(1, min(widest, d.host.free[Threads]/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
+			}
+			if score < least && (best && !light || e.worthIt(g, w, n, light, unfit)) {
+				device, chosen, least, threads = d, w, score, n
 			}
 		}
 		if device != nil || len(t.failedOn) == 0 {
@@ -188,67 +196,6 @@ func (e *Engine) expect(w *way, frames int64, threads int) float64 {
 		t /= float64(threads) / wideLoss
 	}
 	return t
-}
-
-// worthIt says whether a task that starts here now ends no later than if it
-// waited for a faster class. It is always worth it where nothing faster runs:
-// then nothing would end that one could wait for.
-func (e *Engine) worthIt(g *group, w *way, d *device, light bool, unfit func(*way) bool) bool {
-	p, frames, threads := g.lane.pile, g.tasks[0].frames, 1
-	if light {
-		threads = e.width(w, d)
-	}
-	here := e.expect(w, frames, threads)
-	if !w.first && !light && p.firstOpen() {
-		// Its chunks were cut for other devices, and all of them would follow it.
-		if g.job.short && e.mayHurry(g.job.org) {
-			return here < 2*hastyRun.Seconds()
-		}
-		return here < e.horizon/2
-	}
-	for _, other := range p.ways {
-		c := other.class
-		if c == w.class || c.ends.len() == 0 || c.devices == 0 || unfit != nil && unfit(other) {
-			continue
-		}
-		there := e.expect(other, frames, 1)
-		if there >= here {
-			continue
-		}
-		wait := max(0, c.ends.items[0].end()-e.clock)
-		if !light {
-			wait = max(wait, e.horizon)
-		}
-		if wait+there < here {
-			return false
-		}
-	}
-	return true
-}
-
-// fit finds a device with room. Under a full queue a job's tasks go back to the
-// nodes that have read of its source; where there is room for all they spread.
-func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device {
-	if near && len(t.failedOn) == 0 {
-		for _, h := range g.job.recent {
-			if h == nil {
-				break
-			}
-			if h.gone {
-				continue
-			}
-			for _, d := range h.devices {
-				if d.class == w.class && w.class.tree.room(d).Fits(&w.need) {
-					return d
-				}
-			}
-		}
-	}
-	var skip func(*device) bool
-	if len(t.failedOn) > 0 && !failedToo {
-		skip = func(d *device) bool { return slices.Contains(t.failedOn, d.host.node.ID) }
-	}
-	return w.class.tree.find(&w.need, skip)
 }
 
 // start takes a group's first task out of the queue and gives it a device.
@@ -310,6 +257,7 @@ func (e *Engine) begin(q *queued, p *pile, w *way, d *device, ref job.Ref, frame
 
 // estimate says how long an attempt should take.
 func (e *Engine) estimate(r *run, threads int) {
+	r.ratio = jobRatio(&r.job.ratio)
 	r.profiled, r.expected = e.foresee(r.job, r.way, r.device, r.frames, threads)
 }
 

@@ -47,6 +47,8 @@ type Engine struct {
 	version, pricedAt int
 	priced            float64
 	horizon           float64
+	// drained is when each encoder is through with what waits, while deciding.
+	drained map[string]float64
 	// mixes are what was planned of each work so far (see Outlook).
 	mixes                 map[*pile]*mix
 	mixed                 []*pile // in the order in which they came
@@ -66,7 +68,8 @@ type run struct {
 	started  float64
 	expected float64 // seconds
 	profiled float64
-	place    int // in the class's heap of ends
+	ratio    float64 // of the job, as expected
+	place    int     // in the class's heap of ends
 	why      choice
 	// For its backup (see Backups): the pile of its work, where the task failed,
 	// the frames that it has done, and when these were last more than before.

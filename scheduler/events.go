@@ -107,11 +107,14 @@ func (o *org) holds(e *Engine) string {
 		return o.Closed
 	case o.Running > 0 && o.admitted >= o.Running:
 		return fmt.Sprintf("its organisation's quota is %d jobs at once, and %d run", o.Running, o.admitted)
-	case o.ahead >= max(planAhead, e.threads/threadsPerAhead):
+	case o.ahead >= e.aheadLimit():
 		return fmt.Sprintf("%d jobs of its organisation are ahead of it", o.ahead)
 	}
 	return ""
 }
+
+// aheadLimit is how many of an organisation's jobs may be planned before they begin.
+func (e *Engine) aheadLimit() int { return max(planAhead, e.threads/threadsPerAhead) }
 
 func (e *Engine) letIn(q *queued) {
 	q.admitted = true
@@ -314,7 +317,7 @@ func (e *Engine) learn(r *run, took float64) {
 	if w.bucket == "" {
 		return
 	}
-	r.job.ratio.add(math.Log(min(max(took*jobRatio(&r.job.ratio)/r.expected, 1.0/wildest), wildest)))
+	r.job.ratio.add(math.Log(min(max(took*r.ratio/r.expected, 1.0/wildest), wildest)))
 	e.costs.learn(w, r.device.costs, r.profiled, r.expected, took)
 	// What was learned of the work counts on every class.
 	for _, other := range w.alike.ways {

@@ -69,7 +69,7 @@ func (e *Engine) run(frames int64) time.Duration {
 	switch {
 	case run < quietRun:
 		return 0
-	case e.isShort(frames) && e.backlog() < hastyBacklog:
+	case e.isShort(frames) && e.backlog() < hastyBacklog && !e.crowded():
 		return min(run, hastyRun)
 	}
 	return min(run, busyRun)
@@ -183,7 +183,7 @@ const (
 	swingSeconds, swingPart = 20, 0.1
 	// alone is how long a job may take with all devices of an encoder, in seconds,
 	// or as a part of all that waits: a film would be the last to end on a few.
-	aloneSeconds, alonePart = 20, 0.15
+	aloneSeconds, alonePart = 10, 0.03
 )
 
 // soonest is the encoder whose devices are through soonest with what waits for

@@ -72,6 +72,17 @@ func (l *lane) hurriesBefore(other *lane) bool {
 	return l.org.ID < other.org.ID
 }
 
+// crowded says whether an organisation has so many jobs that some aren't looked
+// at yet: then it isn't one clip that somebody waits for.
+func (e *Engine) crowded() bool {
+	for _, o := range e.orgs { // the order doesn't matter
+		if o.held.len() > 0 && o.ahead >= e.aheadLimit() {
+			return true
+		}
+	}
+	return false
+}
+
 // backlog is how many seconds of the rack the short jobs that wait take.
 func (e *Engine) backlog() float64 {
 	sum := 0.0

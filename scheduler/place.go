@@ -1,0 +1,83 @@
+package scheduler
+
+import (
+	"slices"
+	"strings"
+)
+
+// worthIt says whether a task that starts here now ends no later than if it
+// waited for a faster class. It is always worth it where nothing faster runs:
+// then nothing would end that one could wait for.
+func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*way) bool) bool {
+	p, frames := g.lane.pile, g.tasks[0].frames
+	here := e.expect(w, frames, threads)
+	if !w.first && p.firstOpen() && (!light || p.tasks > 1) {
+		return e.worthSwitching(g, w, e.expect(w, frames, 1))
+	}
+	for _, other := range p.ways {
+		c := other.class
+		if other == w || c.ends.len() == 0 || c.devices == 0 || unfit != nil && unfit(other) {
+			continue
+		}
+		there := e.expect(other, frames, 1)
+		if there >= here {
+			continue
+		}
+		// The others of its work would wait for the same devices.
+		wait := max(0, c.ends.items[0].end()-e.clock) + there*float64(p.tasks-1)/float64(int64(c.devices)*max(1, c.atOnce(&other.need)))
+		if !light {
+			wait = max(wait, e.horizon)
+		}
+		if wait+there < here {
+			return false
+		}
+	}
+	return true
+}
+
+// worthSwitching says whether a job of which nothing has started should be made
+// by another encoder than the one that its chunks were cut for, all of it: if
+// it ends sooner that way, by what waits for both.
+func (e *Engine) worthSwitching(g *group, w *way, here float64) bool {
+	if g.job.short && here > 2*hastyRun.Seconds() {
+		return false
+	}
+	p := g.lane.pile
+	if e.drained == nil {
+		e.drained = e.drains()
+	}
+	perSecond := 0.0
+	for _, c := range p.capacities() {
+		if c.binding == w.binding() {
+			perSecond = c.perSecond
+		}
+	}
+	first, _, _ := strings.Cut(p.work.Encoders, ",")
+	there := e.drained[w.encoder] + max(here, float64(g.job.Frames)/perSecond)
+	return perSecond > 0 && there < e.drained[first]
+}
+
+// fit finds a device with room. Under a full queue a job's tasks go back to the
+// nodes that have read of its source; where there is room for all they spread.
+func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device {
+	if near && len(t.failedOn) == 0 {
+		for _, h := range g.job.recent {
+			if h == nil {
+				break
+			}
+			if h.gone {
+				continue
+			}
+			for _, d := range h.devices {
+				if d.class == w.class && w.class.tree.room(d).Fits(&w.need) {
+					return d
+				}
+			}
+		}
+	}
+	var skip func(*device) bool
+	if len(t.failedOn) > 0 && !failedToo {
+		skip = func(d *device) bool { return slices.Contains(t.failedOn, d.host.node.ID) }
+	}
+	return w.class.tree.find(&w.need, skip)
+}

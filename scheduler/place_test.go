@@ -1,0 +1,81 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"millrace/job"
+)
+
+// TestAFullQueueGoesBackToWhereTheSourceIs: two films share eight nodes, and one
+// chunk of each ends: the next goes to the node that has read of its own source.
+func TestAFullQueueGoesBackToWhereTheSourceIs(t *testing.T) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	for first := range 4 {
+		for second := range 4 {
+			var nodes []Node
+			for i := range 8 {
+				nodes = append(nodes, cpuNode(fmt.Sprint("n", i), 1, nil))
+			}
+			e := engineWith(nodes...)
+			for _, id := range []job.ID{"a", "b"} {
+				queue(e, Job{ID: id, Org: string(id), Frames: 60_000}, work, slices.Repeat([]int64{600}, 100)...)
+			}
+			runs := make(map[job.ID][]Assignment)
+			for _, a := range e.Decide() {
+				runs[a.Job] = append(runs[a.Job], a)
+			}
+			read := make(map[string]job.ID) // by node
+			for id, index := range map[job.ID]int{"a": first, "b": second} {
+				a := runs[id][index]
+				read[a.Node] = id
+				e.End(job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}, a.Expected)
+			}
+			for _, a := range e.Decide() {
+				if read[a.Node] != a.Job {
+					t.Errorf("%s of film %s goes to %s, which has read of film %s", a.Task, a.Job, a.Node, read[a.Node])
+				}
+			}
+		}
+	}
+}
+
+// TestTheLastChunksTakeAnyFreeDevice: what waits doesn't wait for one device that
+// is a little faster, behind all others of its work.
+func TestTheLastChunksTakeAnyFreeDevice(t *testing.T) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	faster := cpuNode("fast", 1, nil)
+	for _, speed := range faster.Devices[0].Encoders {
+		for pixels := range speed.FramesPerSecond {
+			speed.FramesPerSecond[pixels] *= 1.2
+		}
+	}
+	e := engineWith(faster)
+	queue(e, Job{ID: "first"}, work, 600)
+	if len(e.Decide()) != 1 {
+		t.Fatal("the first job didn't start")
+	}
+	e.Advance(noon.Add(time.Hour)) // overdue: it may end at any moment
+	e.SetNode(cpuNode("slow", 8, nil))
+	queue(e, Job{ID: "film"}, work, slices.Repeat([]int64{600}, 6)...)
+	if placed := e.Decide(); len(placed) < 5 {
+		t.Errorf("%d of 6 chunks started on 8 free threads, the others wait for one thread", len(placed))
+	}
+}
+
+// TestAFilmIsNotBoundToTheFewDevicesThatAreFree: its chunks were cut for GPUs, of
+// which none is free this moment, and all of them would follow the first.
+func TestAFilmIsNotBoundToTheFewDevicesThatAreFree(t *testing.T) {
+	work := ladderWork(nil)
+	e := engineWith(gpuNode("a", 4, 4, nil))
+	queue(e, Job{ID: "before"}, ladderWork(func(w *Work) { w.Encoders = "h264_nvenc" }), slices.Repeat([]int64{3000}, 8)...)
+	if len(e.Decide()) != 8 {
+		t.Fatal("the GPUs aren't full")
+	}
+	queue(e, Job{ID: "film", Frames: 60_000}, work, slices.Repeat([]int64{3000}, 20)...)
+	for _, a := range e.Decide() {
+		t.Errorf("%s of a film for GPUs starts with %s", a.Task, a.Encoder)
+	}
+}
