@@ -56,14 +56,31 @@ func (e *Engine) bind(q *queued, ladder string, made binding) {
 		if work.Kind != job.EncodeTask || work.Ladder != ladder || work == work.boundTo(made) {
 			continue
 		}
-		p := e.pile(work.boundTo(made))
-		tasks := slices.Clone(g.tasks)
-		for len(g.tasks) > 0 {
-			e.dropTask(g, len(g.tasks)-1)
-		}
+		e.move(g, e.pile(work.boundTo(made)))
+	}
+}
+
+// move puts a group's tasks into another pile.
+func (e *Engine) move(g *group, p *pile) {
+	q, tasks, frames := g.job, g.tasks, int64(0)
+	for i := range tasks {
+		frames += tasks[i].frames
+	}
+	g.tasks = nil
+	if q.admitted {
+		e.count(g, -len(tasks), -frames)
+	}
+	q.groups = slices.DeleteFunc(q.groups, func(other *group) bool { return other == g })
+	if slices.ContainsFunc(q.groups, func(other *group) bool { return other.lane.pile == p }) {
 		for _, t := range tasks {
 			e.push(q, p, t)
 		}
+		return
+	}
+	g.lane, g.tasks = q.org.lane(p, q.short), tasks
+	q.groups = append(q.groups, g)
+	if q.admitted {
+		e.count(g, len(tasks), frames)
 	}
 }
 

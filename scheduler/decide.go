@@ -35,6 +35,9 @@ func (e *Engine) Decide() []Assignment {
 			d, w, threads, room := e.spot(p, g, best)
 			if d == nil {
 				p.full, p.fullBest = !best || !room, true
+				if !room {
+					e.shut()
+				}
 				continue
 			}
 			why := choice{way: w, best: best, light: e.horizon <= e.quickest(p, g.tasks[0].frames)}
@@ -115,20 +118,14 @@ func brief(kind job.TaskKind) bool {
 // best, only where no other work is needed more. room says whether any way had
 // room at all.
 func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way, threads int, room bool) {
-	for _, w := range p.ways {
-		if w.class.tree.largest[1].Fits(&w.need) {
-			room = true
-			break
-		}
-	}
-	if p.roomless = !room; !room {
+	if !p.hasRoom() {
+		p.noRoom()
 		return nil, nil, 0, false
 	}
 	t := &g.tasks[0]
 	unfit := e.unfit(p, g)
-	p.roomless = !best && unfit == nil // until a device with room is found
 	light := e.horizon <= e.quickest(p, t.frames)
-	least := math.Inf(1)
+	least, found := math.Inf(1), false
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
 			if best && !light && !w.own || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
@@ -138,7 +135,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 			if d == nil {
 				continue
 			}
-			p.roomless = false
+			found = true
 			score := e.score(w, d, t.frames, light, p.work.Prefer)
 			n := 1
 			switch {
@@ -154,6 +151,9 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 		if device != nil || len(t.failedOn) == 0 {
 			break
 		}
+	}
+	if !found && !best && unfit == nil {
+		p.noRoom()
 	}
 	return device, chosen, threads, true
 }

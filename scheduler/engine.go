@@ -240,19 +240,6 @@ func (e *Engine) enter(h *host) {
 	e.unblock()
 }
 
-// reopen lets the piles be tried again that may find room on a host. One for which
-// no device at all had any needs it here: nowhere else has it become more since.
-func (e *Engine) reopen(h *host) {
-	for _, d := range h.devices {
-		room := d.class.tree.room(d)
-		for _, w := range d.class.ways {
-			if p := w.pile; p.fullBest && (!p.roomless || room.Fits(&w.need)) {
-				p.full, p.fullBest = false, false
-			}
-		}
-	}
-}
-
 func (e *Engine) hostClass(node *Node, whole Room) *hostClass {
 	key := hostKey(node)
 	c := e.hostsByKey[key]

@@ -44,6 +44,13 @@ func (h *heap[T]) fix(item T) {
 	}
 }
 
+// sink moves an item that changed so that it can only have to go back.
+func (h *heap[T]) sink(item T) {
+	if i := *h.at(item); i >= 0 {
+		h.down(i)
+	}
+}
+
 func (h *heap[T]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2

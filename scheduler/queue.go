@@ -111,8 +111,10 @@ type pile struct {
 	// full says that none of its ways had room when last tried: fullBest of the
 	// best ways only.
 	full, fullBest bool
-	// roomless says that then no device had room for any of its ways.
+	// roomless says that no device has room for any of its ways but on hosts that
+	// are in roomy (see reopen).
 	roomless bool
+	roomy    []*host
 	// mixed says whether devices write different headers for one encoder.
 	mixed bool
 	// listed says whether it is among the engine's active piles.
@@ -304,7 +306,7 @@ func (e *Engine) count(g *group, tasks int, frames int64) {
 		p.hasty.remove(l)
 	}
 	if p.tasks > 0 && !p.listed {
-		p.listed, p.full, p.fullBest = true, false, false
+		p.listed, p.full, p.fullBest, p.roomless = true, false, false, false
 		e.active = append(e.active, p)
 	}
 }

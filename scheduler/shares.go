@@ -67,9 +67,10 @@ func (o *org) weight() float64 {
 	return o.Weight
 }
 
+// moveLanes moves an organisation's lanes after it has had more.
 func (e *Engine) moveLanes(o *org) {
 	for _, l := range o.lanes {
-		l.pile.lanes.fix(l)
-		l.pile.hasty.fix(l)
+		l.pile.lanes.sink(l)
+		l.pile.hasty.sink(l)
 	}
 }

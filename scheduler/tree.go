@@ -71,15 +71,16 @@ func (t *tree) set(leaf int, room *Room) {
 	n := t.leaves + leaf
 	t.largest[n] = *room
 	for n /= 2; n > 0; n /= 2 {
-		next := t.largest[2*n]
-		right := &t.largest[2*n+1]
-		for d := range next {
-			next[d] = max(next[d], right[d])
+		left, right, both := &t.largest[2*n], &t.largest[2*n+1], &t.largest[n]
+		same := true
+		for d := range both {
+			if most := max(left[d], right[d]); most != both[d] {
+				both[d], same = most, false
+			}
 		}
-		if next == t.largest[n] {
+		if same {
 			return
 		}
-		t.largest[n] = next
 	}
 }
 
