@@ -91,6 +91,9 @@ type Plan struct {
 	Renditions []Rendition  `json:"renditions"` // largest first
 	Audio      []AudioTrack `json:"audio,omitempty"`
 	Chunks     []Chunk      `json:"chunks,omitempty"`
+	// Groups are the names of the renditions that one task makes together of a
+	// chunk, each group with a decoding of its own. None: the whole ladder, with one.
+	Groups [][]string `json:"groups,omitempty"`
 	// Picture is what must be done to the source's frames besides scaling.
 	Picture Picture `json:"picture"`
 	// DelayFrames is the B-frame delay of every segment: how many frames each

@@ -8,7 +8,8 @@ import (
 
 // PlanTasks lists the tasks that a plan needs after its inspection: an encode
 // task for each chunk with the whole ladder (so that each frame is decoded
-// once), one audio task, thumbnails if asked for, and the package task.
+// once), or for each chunk and group of renditions where the plan has such, one
+// audio task, thumbnails if asked for, and the package task.
 func PlanTasks(id ID, spec Spec, plan Plan) []Task {
 	names := make([]string, len(plan.Renditions))
 	for i, rendition := range plan.Renditions {
@@ -16,7 +17,12 @@ func PlanTasks(id ID, spec Spec, plan Plan) []Task {
 	}
 	var tasks []Task
 	for _, chunk := range plan.Chunks {
-		tasks = append(tasks, Task{ID: EncodeTaskID(chunk.Index), Kind: EncodeTask, Chunk: &chunk, Renditions: names})
+		if len(plan.Groups) == 0 {
+			tasks = append(tasks, Task{ID: EncodeTaskID(chunk.Index), Kind: EncodeTask, Chunk: &chunk, Renditions: names})
+		}
+		for i, group := range plan.Groups {
+			tasks = append(tasks, Task{ID: encodeGroupID(chunk.Index, i+1), Kind: EncodeTask, Chunk: &chunk, Renditions: group})
+		}
 	}
 	if len(plan.Audio) > 0 {
 		tasks = append(tasks, Task{ID: TaskID(AudioTask), Kind: AudioTask})
@@ -79,6 +85,7 @@ func (p Plan) covers(next Plan) bool {
 		p.Picture == next.Picture &&
 		p.DelayFrames == next.DelayFrames &&
 		slices.Equal(p.Chunks, next.Chunks) &&
+		slices.EqualFunc(p.Groups, next.Groups, slices.Equal) &&
 		slices.Equal(p.Audio, next.Audio) &&
 		!slices.ContainsFunc(next.Renditions, func(r Rendition) bool { return !slices.Contains(p.Renditions, r) })
 }

@@ -30,6 +30,12 @@ type TaskID string
 // EncodeTaskID names the encode task of a chunk.
 func EncodeTaskID(chunk int) TaskID { return TaskID(fmt.Sprintf("encode-%05d", chunk)) }
 
+// encodeGroupID names the encode task of a group of a chunk's renditions, of which
+// the first is 1. Sorted by name, tasks are in the order of their chunks.
+func encodeGroupID(chunk, group int) TaskID {
+	return TaskID(fmt.Sprintf("%s-%d", EncodeTaskID(chunk), group))
+}
+
 // Ref names one attempt in the whole cluster: the lease's name and the fence.
 type Ref struct {
 	Job     ID     `json:"job"`

@@ -110,8 +110,13 @@ func (w *workflow) do(id job.TaskID, kind job.TaskKind, work func(context.Contex
 }
 
 func (w *workflow) encode(chunk job.Chunk) (job.Result, error) {
+	return w.encodeGroup(chunk, w.plan.Renditions)
+}
+
+// encodeGroup makes some of a chunk's renditions.
+func (w *workflow) encodeGroup(chunk job.Chunk, renditions []job.Rendition) (job.Result, error) {
 	task := EncodeTask{
-		Plan: w.plan, Quality: w.spec.Quality, Chunk: chunk, Renditions: w.plan.Renditions,
+		Plan: w.plan, Quality: w.spec.Quality, Chunk: chunk, Renditions: renditions,
 		Encoder: w.encoder, Threads: 1, Attempt: 1,
 	}
 	if w.lossless {

@@ -89,12 +89,12 @@ func (l *leader) leads() bool {
 	return l.leading
 }
 
-// taskWork weighs a task: frames of the whole ladder, or of sound.
+// taskWork weighs a task: frames of its renditions, or of sound.
 func taskWork(task *job.Task, plan *job.Plan) float64 {
 	switch task.Kind {
 	case job.EncodeTask:
 		pixels := 0
-		for _, rendition := range plan.Renditions {
+		for _, rendition := range renditionsOf(plan, task.Renditions) {
 			pixels += rendition.Width * rendition.Height
 		}
 		return float64(task.Chunk.Frames.Len()) * float64(pixels)

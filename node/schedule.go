@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"millrace/cluster"
@@ -148,9 +149,11 @@ const audioPixels = 1920 * 1080 / 40
 func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.Command {
 	record, _ := l.state.Stale().Record(ref.Job)
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
-		plan.Chunks = record.Job.Plan.Chunks
+		plan.Chunks, plan.Groups = record.Job.Plan.Chunks, groupsOf(plan, record.Job.Plan.Groups)
 	} else {
-		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, l.outlook(record, plan), plan.Source.Leads))
+		outlook := l.outlook(record, plan)
+		plan.Groups = scheduler.Split(plan, outlook)
+		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, plan.Source.Leads))
 		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
 			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "cut the timeline: %v", err), At: at}
 		}
@@ -161,6 +164,25 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 		spec = record.Job.Spec
 	}
 	return cluster.PlanJob{Ref: ref, Plan: plan, Tasks: job.PlanTasks(ref.Job, spec, plan), At: at}
+}
+
+// groupsOf are the groups of an earlier plan for a plan that may have other
+// renditions: nil, the whole ladder, if it has any that is in none of them.
+func groupsOf(plan job.Plan, groups [][]string) [][]string {
+	var kept [][]string
+	found := 0
+	for _, group := range groups {
+		group = slices.DeleteFunc(slices.Clone(group), func(name string) bool {
+			return !slices.ContainsFunc(plan.Renditions, func(r job.Rendition) bool { return r.Name == name })
+		})
+		if found += len(group); len(group) > 0 {
+			kept = append(kept, group)
+		}
+	}
+	if found < len(plan.Renditions) {
+		return nil
+	}
+	return kept
 }
 
 // outlook is what a job that was just inspected can expect of the rack. Its

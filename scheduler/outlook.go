@@ -17,6 +17,11 @@ type Outlook struct {
 	Encoders string
 	// Slots is how many of its chunks can run at once.
 	Slots int
+	// Places is how many tasks can run at once without sharing what one of them
+	// alone could use all of: a CPU is one place, whatever its threads. 0 where
+	// devices write different headers: then a ladder must not be split, since the
+	// headers of all of a job's chunks are those of its first.
+	Places int
 	// SecondsPerFrame is how long a chunk takes on one of them, for each frame.
 	SecondsPerFrame float64
 	// Run is how long a chunk should run at least, for its start to cost little,
@@ -41,7 +46,8 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 	}
 	soonest := math.Inf(1)
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
-		slots, perSecond := e.slots(work, encoder)
+		most := e.most(work, encoder)
+		slots, perSecond := most.slots, most.perSecond
 		if perSecond == 0 {
 			continue
 		}
@@ -51,8 +57,11 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 		}
 		if encoder == first || first == "" && ends < soonest {
 			soonest = ends
-			outlook.Encoders, outlook.Slots, outlook.SecondsPerFrame = encoder, slots, float64(slots)/perSecond
+			outlook.Encoders, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
 		}
+	}
+	if e.pile(work).mixed {
+		outlook.Places = 0
 	}
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
 		if encoder != outlook.Encoders && !strings.HasPrefix(outlook.Encoders, encoder+",") {
@@ -99,19 +108,26 @@ func (e *Engine) rate(p *pile) float64 {
 // Where devices write different headers, they are those with the headers of which
 // there is most: a job's chunks have one.
 func (e *Engine) slots(work Work, encoder string) (slots int, perSecond float64) {
+	most := e.most(work, encoder)
+	return most.slots, most.perSecond
+}
+
+// most is the capacity of the encoder's headers of which there is most.
+func (e *Engine) most(work Work, encoder string) (most capacity) {
 	work.Encoders = encoder
 	for _, c := range e.pile(work).capacities() {
-		if c.perSecond > perSecond {
-			slots, perSecond = c.slots, c.perSecond
+		if c.perSecond > most.perSecond {
+			most = c
 		}
 	}
-	return slots, perSecond
+	return most
 }
 
 // capacity is what the rack makes of a work with one encoder and one sort of headers.
 type capacity struct {
 	binding
 	slots     int
+	places    int     // see Outlook
 	perSecond float64 // frames
 }
 
@@ -131,6 +147,11 @@ func (p *pile) capacities() []capacity {
 			i, list = len(list), append(list, capacity{binding: w.binding()})
 		}
 		list[i].slots += n
+		if w.divisible {
+			list[i].places += w.class.devices
+		} else {
+			list[i].places += n
+		}
 		list[i].perSecond += float64(n) / w.perFrame()
 	}
 	return list

@@ -273,6 +273,7 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	plan := u.plan()
 	outlook := s.policy.outlook(u.work(job.EncodeTask, plan.Renditions), u.frames)
 	st.encoders = outlook.Encoders
+	plan.Groups = scheduler.Split(plan, outlook)
 	chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, nil))
 	if err != nil {
 		panic(err)
