@@ -31,6 +31,9 @@ type createRequest struct {
 	Quality         job.Quality      `json:"quality"`
 	Priority        int              `json:"priority"`
 	SegmentDuration time.Duration    `json:"segment_duration"`
+	Requires        []string         `json:"requires,omitempty"`
+	Prefer          job.Preference   `json:"prefer,omitempty"`
+	Deadline        time.Time        `json:"deadline,omitzero"`
 
 	input, output         storage.Location
 	inputText, outputText string // as they came
@@ -107,7 +110,7 @@ func (s *Server) readCreateRequest(body []byte, header http.Header) (*createRequ
 	for name, into := range map[string]any{
 		"input_url": &inputURL, "input_path": &inputPath, "output_path": &outputPath,
 		"enable_drm": &enableDRM, "outputs": &request.Outputs, "codec": &request.Codec, "quality": &request.Quality,
-		"segment_duration": &seconds, "idempotency_key": &request.idempotencyKey,
+		"segment_duration": &seconds, "requires": &request.Requires, "prefer": &request.Prefer, "idempotency_key": &request.idempotencyKey,
 	} {
 		if raw, given := fields[name]; given && wrong[name] == nil {
 			if err := json.Unmarshal(raw, into); err != nil {
@@ -124,6 +127,7 @@ func (s *Server) readCreateRequest(body []byte, header http.Header) (*createRequ
 		request.SegmentDuration = time.Duration(math.Round(seconds*1000)) * time.Millisecond
 	}
 	request.readResolutions(fields["resolutions"], wrong)
+	request.readPlacing(fields["deadline"], s.config.Now(), wrong)
 	if raw, given := fields["client_metadata"]; given && wrong["client_metadata"] == nil && kindOf(bytes.TrimSpace(raw)) == "object" {
 		var compact bytes.Buffer
 		_ = json.Compact(&compact, raw) // it is valid JSON
@@ -252,6 +256,7 @@ func (s *Server) spec(r *createRequest) (job.Spec, error) {
 	return job.Spec{
 		Input: input, Output: output, Resolutions: r.Resolutions, ClientMetadata: r.ClientMetadata,
 		Outputs: r.Outputs, Codec: r.Codec, Quality: r.Quality, Priority: r.Priority, SegmentDuration: r.SegmentDuration,
+		Requires: r.Requires, Prefer: r.Prefer, Deadline: r.Deadline,
 	}, nil
 }
 

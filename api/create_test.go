@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/job"
 	"millrace/storage"
@@ -34,7 +36,8 @@ func TestEveryFieldOfARequestReachesTheState(t *testing.T) {
 	created := f.view(f.want(http.StatusCreated, f.do("default/submit", "POST", jobsPath, `{
 		"input_path": "s3://source-bucket/a.mp4?access_key=AKIA1&secret_key=hush", "output_path": "file:///out/a/",
 		"resolutions": ["1080p"], "enable_drm": false, "client_metadata": null, "outputs": ["mp4", "hls"],
-		"codec": "hevc", "quality": "high", "priority": -1e1, "segment_duration": 2.5}`)))
+		"codec": "hevc", "quality": "high", "priority": -1e1, "segment_duration": 2.5,
+		"requires": ["qsv", "site=paris"], "prefer": "energy", "deadline": "2999-01-01T01:00:00+01:00"}`)))
 	stored, exists := f.peer.Stale().Job("default", created.ID)
 	if !exists {
 		t.Fatal("the job isn't in the state")
@@ -43,6 +46,10 @@ func TestEveryFieldOfARequestReachesTheState(t *testing.T) {
 	if spec.Codec != job.HEVC || spec.Quality != job.High || spec.Priority != -10 || spec.SegmentDuration.Seconds() != 2.5 ||
 		len(spec.Outputs) != 2 || spec.Outputs[0] != job.MP4 || spec.Output.Sealed != nil {
 		t.Errorf("got %+v", spec)
+	}
+	if deadline := time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC); !slices.Equal(spec.Requires, []string{"qsv", "site=paris"}) ||
+		spec.Prefer != job.PreferEnergy || !spec.Deadline.Equal(deadline) || created.Deadline == nil || created.Prefer != spec.Prefer {
+		t.Errorf("it is placed by %+v and shown as %+v", spec, created)
 	}
 	if strings.Contains(spec.Input.URL, "hush") {
 		t.Errorf("the secret lies open in %q", spec.Input.URL)
@@ -133,6 +140,11 @@ func TestBadRequestsNameTheirFields(t *testing.T) {
 		{"outputs empty", with(`"outputs":[]`), 400, "outputs", "empty"},
 		{"codec unknown", with(`"codec":"vp9"`), 400, "codec", "h264, hevc, av1"},
 		{"quality case", with(`"quality":"High"`), 400, "quality", "economy, standard, high"},
+		{"label in capitals", with(`"requires":["SSD"]`), 400, "requires", "ssd or site=paris"},
+		{"two kinds of encoders", with(`"requires":["nvenc","ssd","qsv"]`), 400, "requires", "both nvenc and qsv"},
+		{"preference unknown", with(`"prefer":"price"`), 400, "prefer", "time, energy"},
+		{"deadline that is no time", with(`"deadline":"tomorrow"`), 400, "deadline", "not a time like"},
+		{"deadline that is over", with(`"deadline":"2020-01-01T00:00:00Z"`), 400, "deadline", "is over"},
 		{"priority high", with(`"priority":11`), 400, "priority", "between -10 and 10"},
 		{"priority fraction", with(`"priority":1.5`), 400, "priority", "whole"},
 		{"priority huge", with(`"priority":1e999`), 400, "priority", "between"},

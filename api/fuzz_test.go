@@ -11,7 +11,7 @@ import (
 func FuzzRequestForAJob(f *testing.F) {
 	for _, seed := range []string{
 		request("x"), with(`"priority":1e1`), with(`"client_metadata":{"a":{"a":1,"a":2}}`), `{"a":`, `[[[`, `{"":"","":""}`,
-		with(`"idempotency_key":"k"`), with(`"segment_duration":2.5`), with(`"input_url":"s3://b/k?secret_key=x&access_key=y"`),
+		with(`"deadline":"2999-01-01T00:00:00Z"`), with(`"requires":["ssd"]`), with(`"idempotency_key":"k"`), with(`"segment_duration":2.5`), with(`"input_url":"s3://b/k?secret_key=x&access_key=y"`),
 	} {
 		f.Add([]byte(seed))
 	}
@@ -19,7 +19,7 @@ func FuzzRequestForAJob(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	server := &Server{config: Config{Locations: anywhere{}}, createRules: rules}
+	server := &Server{config: Config{Locations: anywhere{}, Now: time.Now}, createRules: rules}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		request, err := server.readCreateRequest(body, http.Header{})
 		if err != nil {

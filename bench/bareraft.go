@@ -174,5 +174,8 @@ func commandsOf(entry []byte) ([]json.RawMessage, error) {
 		return []json.RawMessage{entry}, nil
 	}
 	var commands []json.RawMessage
-	return commands, json.Unmarshal(head.Data, &commands)
+	if err := json.Unmarshal(head.Data, &commands); err != nil {
+		return nil, err
+	}
+	return commands, nil
 }

@@ -46,6 +46,15 @@ func (c CreateJob) apply(t *tx) (any, error) {
 	return created, nil
 }
 
+// version implements versioned: before version 3 nothing was known of where a job
+// may run; an older leader would run it anywhere.
+func (c CreateJob) version() int {
+	if len(c.Spec.Requires) > 0 || c.Spec.Prefer != "" || !c.Spec.Deadline.IsZero() {
+		return 3
+	}
+	return 1
+}
+
 // version implements versioned: before version 3 only one attempt could hold a task.
 func (c StartAttempts) version() int {
 	if slices.ContainsFunc(c.Assignments, func(a JobAssignment) bool { return a.BackupOf != 0 }) {

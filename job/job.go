@@ -25,6 +25,13 @@ type Spec struct {
 	Quality         Quality         `json:"quality"`
 	Priority        int             `json:"priority"` // −10 … 10, larger first
 	SegmentDuration time.Duration   `json:"segment_duration"`
+	// Requires are labels that a node must have ("site=paris"), or kinds of
+	// encoders ("nvenc", see EncoderKinds), for the job to run there.
+	Requires []string `json:"requires,omitempty"`
+	// Prefer is what a device is chosen by; empty is PreferTime.
+	Prefer Preference `json:"prefer,omitempty"`
+	// Deadline is when the client would like to have the job; a hint. Zero: none.
+	Deadline time.Time `json:"deadline,omitzero"`
 }
 
 // Wants says whether the job is to deliver kind.

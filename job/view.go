@@ -21,6 +21,10 @@ type View struct {
 	EnableDRM      bool            `json:"enable_drm"`
 	ClientMetadata json.RawMessage `json:"client_metadata"`
 
+	Requires []string   `json:"requires,omitempty"`
+	Prefer   Preference `json:"prefer,omitempty"`
+	Deadline *Time      `json:"deadline,omitempty"`
+
 	Created    Time            `json:"created"`
 	Progress   float64         `json:"progress"`    // 0 … 100
 	ETASeconds *int64          `json:"eta_seconds"` // null when it can't be told
@@ -76,6 +80,7 @@ func NewView(j *Job, progress Progress) View {
 		InputURL: j.Spec.Input.URL, OutputPath: j.Spec.Output.URL,
 		StartTime: optionalTime(j.Started), EndTime: optionalTime(j.Ended),
 		ClientMetadata: j.Spec.ClientMetadata, Created: Time(j.Created),
+		Requires: j.Spec.Requires, Prefer: j.Spec.Prefer, Deadline: optionalTime(j.Spec.Deadline),
 		Outputs: []Published{}, Warnings: []string{}, Renditions: []RenditionView{}, Error: j.Failure,
 	}
 	if len(view.ClientMetadata) == 0 {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"strings"
 
 	"millrace/hwaccel"
 	"millrace/job"
@@ -12,7 +13,7 @@ import (
 func describeJob(record job.Record) scheduler.Job {
 	j := scheduler.Job{
 		ID: record.Job.ID, Org: record.Job.Org, Priority: record.Job.Spec.Priority, Queued: record.Job.Created,
-		Started: record.Job.Status != job.Queued,
+		Started: record.Job.Status != job.Queued, Deadline: record.Job.Spec.Deadline,
 	}
 	if record.Job.Plan != nil {
 		j.Frames = record.Job.Plan.Timeline.Frames
@@ -26,7 +27,7 @@ var efforts = map[job.Quality]int{job.Economy: 50, job.Standard: 100, job.High: 
 
 // describeTask is what the scheduler is to know of a task.
 func describeTask(record job.Record, task *job.Task) scheduler.Task {
-	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind}, Frames: 1}
+	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind, Requires: strings.Join(record.Job.Spec.RequiredLabels(), ",")}, Frames: 1}
 	plan := record.Job.Plan
 	switch {
 	case plan == nil:
@@ -52,6 +53,7 @@ func encodeWork(spec job.Spec, plan *job.Plan, renditions []job.Rendition) sched
 		Kind: job.EncodeTask, Ladder: scheduler.Ladder(renditions), Effort: efforts[spec.Quality],
 		SourceCodec: plan.Source.VideoCodec, SourcePixels: scheduler.SourcePixels(plan.Source.Width, plan.Source.Height),
 		ToneMap: plan.Picture.ToneMap, Deinterlace: plan.Picture.Deinterlace,
+		Requires: strings.Join(spec.Requires, ","), Prefer: prefers[spec.Prefer],
 	}
 	if len(renditions) > 0 {
 		work.Encoders = renditions[0].Encoder
@@ -72,11 +74,15 @@ func renditionsOf(plan *job.Plan, names []string) []job.Rendition {
 	return list
 }
 
-// encodersFor names the encoders that can make a codec, separated by commas.
-func encodersFor(codec job.Codec) string {
+// prefers is what the scheduler is told of a job's preference.
+var prefers = map[job.Preference]string{job.PreferEnergy: scheduler.PreferEnergy}
+
+// encodersFor names the encoders that can make a job's codec and are of the kind
+// that it requires, separated by commas.
+func encodersFor(spec job.Spec) string {
 	names := ""
 	for _, row := range hwaccel.Rows() {
-		if row.Codec == codec {
+		if row.Codec == spec.Codec && job.OfKind(row.Encoder, spec.RequiredKind()) {
 			if names != "" {
 				names += ","
 			}

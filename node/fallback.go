@@ -80,7 +80,7 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 		if reason == "" {
 			continue
 		}
-		if to, found := l.nextBest(view, row); found {
+		if to, found := l.nextBest(view, row, record.Job.Spec.RequiredKind()); found {
 			changes[record.Job.ID] = changeTo(record, row, to, reason)
 		}
 	}
@@ -160,12 +160,13 @@ func (l *leader) whyNot(encoder string) string {
 }
 
 // nextBest is the encoder of the same codec that the rack does most with, of
-// those that are less preferred than row: so a job never comes back to one.
-func (l *leader) nextBest(view cluster.View, row hwaccel.Row) (hwaccel.Row, bool) {
+// those that are less preferred than row: so a job never comes back to one. kind
+// is what the job requires.
+func (l *leader) nextBest(view cluster.View, row hwaccel.Row, kind string) (hwaccel.Row, bool) {
 	var names []string
 	after := false
 	for _, other := range hwaccel.Rows() {
-		if after && other.Codec == row.Codec && l.offered(view, made{encoder: other.Encoder}) {
+		if after && other.Codec == row.Codec && job.OfKind(other.Encoder, kind) && l.offered(view, made{encoder: other.Encoder}) {
 			names = append(names, other.Encoder)
 		}
 		after = after || other.Encoder == row.Encoder

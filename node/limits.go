@@ -2,6 +2,9 @@ package node
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"millrace/cluster"
@@ -144,8 +147,26 @@ func untilTomorrow(days map[string]*allowance, now time.Time) time.Duration {
 // explain says why a job's tasks run where they do or why they wait.
 func (r *rack) explain(id job.ID) []job.Placement {
 	told := r.engine.Explain(id)
-	if seen := r.jobs[id]; seen != nil && seen.held != nil {
+	seen := r.jobs[id]
+	switch {
+	case seen == nil:
+	case seen.held != nil:
 		told = append(told, *seen.held)
+	case len(told) == 0 && r.engine.Encoder(seen.encoders) == "":
+		told = append(told, job.Placement{Task: job.TaskID(job.InspectTask), Count: 1, Reason: r.whyNoEncoder(seen.encoders)})
 	}
 	return told
+}
+
+// whyNoEncoder says why nothing makes a job's codec now, for people.
+func (r *rack) whyNoEncoder(encoders string) string {
+	why := "no node that takes work has " + strings.ReplaceAll(encoders, ",", " or ")
+	var closed []string
+	for _, id := range slices.Sorted(maps.Keys(r.closed)) {
+		closed = append(closed, id+": "+r.closed[id])
+	}
+	if len(closed) > 0 {
+		why += "; these take none: " + strings.Join(closed[:min(len(closed), 5)], "; ")
+	}
+	return why
 }

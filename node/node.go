@@ -47,7 +47,11 @@ type Config struct {
 
 	FFmpegPath, FFprobePath string
 	// Slots bounds the encodes at once on the CPU, 0: its threads.
-	Slots             int
+	Slots int
+	// Labels are what jobs can require of this node. Hours are when it takes work,
+	// by this machine's clock and time zone.
+	Labels            []string
+	Hours             WorkHours
 	FirstFrameTimeout time.Duration
 	StallTimeout      time.Duration
 	// DrainTimeout is how long attempts may go on once Run's context has ended.
@@ -272,6 +276,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	w := &worker{
 		node: p.peer.ID(), session: p.session, profiles: inventory.Profiles(),
 		leader: leader, log: log, now: time.Now, drainTimeout: config.DrainTimeout,
+		labels: config.Labels, hours: config.Hours,
 	}
 	w.executor = &uses{inventory: inventory, energy: p.energy, executor: &tasks{
 		toolbox: &media.Toolbox{

@@ -14,7 +14,11 @@ type Report struct {
 	// none of the attempts that its forerunner held.
 	Session string `json:"session"`
 	// Draining workers take nothing new.
-	Draining bool              `json:"draining,omitempty"`
+	Draining bool `json:"draining,omitempty"`
+	// Closed says why the worker takes nothing new by its own settings (it is
+	// outside its work hours), for people; empty if it does.
+	Closed   string            `json:"closed,omitempty"`
+	Labels   []string          `json:"labels,omitempty"`
 	Profiles []hwaccel.Profile `json:"profiles"`
 	Running  []Running         `json:"running,omitempty"`
 	// Ended are attempts that the leader has not yet acknowledged.

@@ -17,6 +17,7 @@ type rack struct {
 	engine  *scheduler.Engine
 	jobs    map[job.ID]*jobSeen
 	nodes   map[string]bool
+	closed  map[string]string        // why nodes take nothing new
 	orgs    map[string]scheduler.Org // as the engine was told
 	minutes map[string]int           // that each organisation has each day
 }
@@ -51,7 +52,7 @@ func (s taskSeen) without(other taskSeen) []int {
 }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), closed: make(map[string]string), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -69,7 +70,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		unsettled[id] = true
 		seen := r.jobs[id]
 		if seen == nil {
-			seen = &jobSeen{encoders: encodersFor(record.Job.Spec.Codec), tasks: make(map[job.TaskID]taskSeen)}
+			seen = &jobSeen{encoders: encodersFor(record.Job.Spec), tasks: make(map[job.TaskID]taskSeen)}
 			r.jobs[id] = seen
 		}
 		if same(seen.record, record) && !delayed[id] {
@@ -118,8 +119,12 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(l.workers)) {
 		worker := l.workers[id]
 		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
+		closed := worker.closed(view, now)
+		if delete(r.closed, id); closed != "" {
+			r.closed[id] = closed
+		}
 		r.engine.SetNode(scheduler.Node{
-			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: worker.closed(view, now),
+			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: closed, Labels: worker.report.Labels,
 		})
 		r.nodes[id] = true
 	}
@@ -127,6 +132,7 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 		if l.workers[id] == nil {
 			r.engine.RemoveNode(id)
 			delete(r.nodes, id)
+			delete(r.closed, id)
 		}
 	}
 }

@@ -56,6 +56,8 @@ func (w *workerSeen) closed(view cluster.View, now time.Time) string {
 		return "it has not reported to this leader yet"
 	case now.Sub(w.seen) > LeaseTime:
 		return "it doesn't answer"
+	case w.report.Closed != "":
+		return w.report.Closed
 	case w.report.Draining:
 		return "it is stopping"
 	case decided.Draining:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"millrace/job"
 )
@@ -24,6 +25,10 @@ type CreateRequest struct {
 	Codec          job.Codec        `json:"codec,omitempty"`
 	Quality        job.Quality      `json:"quality,omitempty"`
 	Priority       int              `json:"priority,omitempty"`
+	// Requires are labels or a kind of encoder; Deadline is a hint.
+	Requires []string       `json:"requires,omitempty"`
+	Prefer   job.Preference `json:"prefer,omitempty"`
+	Deadline time.Time      `json:"deadline,omitzero"`
 	// SegmentSeconds is the target length of a segment in seconds.
 	SegmentSeconds float64 `json:"segment_duration,omitempty"`
 	// IdempotencyKey makes a repeated request give the same job; "" has one drawn

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"millrace/job"
+	"millrace/node"
 )
 
 //go:generate go test -count=1 -run TestSettingsPageIsFresh . -update
@@ -39,6 +42,8 @@ type Settings struct {
 
 	FFmpeg            string        `name:"ffmpeg" group:"work" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run: a path, or a name to look for in PATH."`
 	FFprobe           string        `name:"ffprobe" group:"work" default:"ffprobe" placeholder:"PATH" help:"The ffprobe to run."`
+	Label             []string      `group:"work" placeholder:"LABEL" help:"What jobs can require of this machine, like ssd or site=paris; repeat for more, or separate by commas."`
+	WorkHours         string        `group:"work" placeholder:"HOURS" help:"When this machine takes work, by its own clock and time zone, like \"Mon-Fri 19:00-07:00,Sat-Sun\"; what runs at the end goes on. None: always."`
 	Slots             int           `group:"work" default:"0" placeholder:"N" help:"Encode tasks that run at once on the CPU; 0: as many as it has cores for."`
 	CacheBytes        ByteSize      `group:"work" default:"8GiB" placeholder:"SIZE" help:"Disk space for blocks of sources, under the data folder."`
 	FirstFrameTimeout time.Duration `group:"work" default:"2m" placeholder:"TIME" help:"How long ffmpeg may take to its first frame before it is killed and the task tried again."`
@@ -94,6 +99,14 @@ func (s *Settings) Validate() error {
 	}
 	if s.Data == "" {
 		return usagef("--data is empty: name the folder of the peer's state")
+	}
+	for _, label := range s.Label {
+		if !job.ValidLabel(label) {
+			return usagef("--label is %q: it must be lower-case, like ssd or site=paris, and none of %s", label, strings.Join(job.EncoderKinds, ", "))
+		}
+	}
+	if _, err := node.ParseWorkHours(s.WorkHours); err != nil {
+		return usagef("--work-hours: %w", err)
 	}
 	return s.checkCluster()
 }

@@ -24,6 +24,9 @@ type submitCommand struct {
 	Codec           job.Codec        `placeholder:"h264" help:"h264, hevc or av1."`
 	Quality         job.Quality      `placeholder:"standard" help:"economy, standard or high."`
 	Priority        int              `placeholder:"0" help:"-10 to 10; larger goes first."`
+	Requires        []string         `placeholder:"LABEL" help:"What the nodes must have: labels, like ssd or site=paris, or a kind of encoder: nvenc, qsv, vaapi, cpu."`
+	Prefer          job.Preference   `placeholder:"time" help:"What a device is chosen by: time or energy."`
+	Deadline        time.Time        `placeholder:"TIME" help:"When the job should be done, like 2026-11-25T18:30:00+01:00; a hint."`
 	SegmentDuration time.Duration    `placeholder:"4s" help:"Length of a segment, 2s to 10s."`
 	Metadata        string           `placeholder:"JSON" help:"An object that comes back in answers and webhooks."`
 	IdempotencyKey  string           `placeholder:"TEXT" help:"The same key within a day gives the same job, however often it is submitted."`
@@ -57,6 +60,7 @@ func (c *submitCommand) Run(ctx context.Context, std streams) error {
 func (c *submitCommand) request() (client.CreateRequest, error) {
 	request := client.CreateRequest{
 		Resolutions: c.Resolutions, Outputs: c.Outputs, Codec: c.Codec, Quality: c.Quality,
+		Requires: c.Requires, Prefer: c.Prefer, Deadline: c.Deadline,
 		Priority: c.Priority, SegmentSeconds: c.SegmentDuration.Seconds(), IdempotencyKey: c.IdempotencyKey,
 	}
 	if c.Metadata != "" {
