@@ -32,7 +32,7 @@ func (c CreateKey) apply(t *tx) (any, error) {
 	if c.Key.ID == "" || len(c.Key.SHA256) == 0 {
 		return nil, errors.New("create a key without an id or a hash")
 	}
-	if old, ok := first[*Key](t.txn, tableKeys, indexID, []byte(c.Key.ID)); ok {
+	if old, ok := first[*Key](t.txn, tableKeys, indexID, c.Key.ID); ok {
 		if old.Org != c.Key.Org {
 			return nil, fmt.Errorf("key %s: %w", c.Key.ID, ErrExists)
 		}
@@ -46,7 +46,7 @@ func (c CreateKey) apply(t *tx) (any, error) {
 }
 
 func (c RevokeKey) apply(t *tx) (any, error) {
-	old, ok := first[*Key](t.txn, tableKeys, indexID, []byte(c.ID))
+	old, ok := first[*Key](t.txn, tableKeys, indexID, c.ID)
 	if !ok || old.Org != c.Org {
 		return nil, fmt.Errorf("key %s: %w", c.ID, ErrNotFound)
 	}

@@ -24,7 +24,7 @@ func (l Limits) valid() bool {
 }
 
 func (c SetLimits) apply(t *tx) (any, error) {
-	old, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(c.Org))
+	old, ok := first[*Organisation](t.txn, tableOrganisations, indexID, c.Org)
 	if !ok {
 		return nil, fmt.Errorf("organisation %q: %w", c.Org, ErrNotFound)
 	}
@@ -76,7 +76,7 @@ func (t *tx) meter(record job.Record, start job.TaskID, change *job.Change, at t
 	if record.Job.MeteredRun == record.Job.Run || record.Job.Plan == nil || !record.Task(start).Kind.Encodes() {
 		return
 	}
-	owner, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(record.Job.Org))
+	owner, ok := first[*Organisation](t.txn, tableOrganisations, indexID, record.Job.Org)
 	if !ok || owner.Use == nil {
 		return
 	}
@@ -95,7 +95,7 @@ func (t *tx) meter(record job.Record, start job.TaskID, change *job.Change, at t
 
 // roomInQueue says whether an organisation may have one more job that waits.
 func (t *tx) roomInQueue(org string) error {
-	owner, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(org))
+	owner, ok := first[*Organisation](t.txn, tableOrganisations, indexID, org)
 	if ok && owner.MaxQueued > 0 && tallyOf(t.txn, org).Queued >= owner.MaxQueued {
 		return fmt.Errorf("%w: %d", ErrQueueFull, owner.MaxQueued)
 	}

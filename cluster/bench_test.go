@@ -47,23 +47,30 @@ func BenchmarkPropose(b *testing.B) {
 	}
 }
 
-// BenchmarkApply measures the state machine alone, by the size of a batch.
+// BenchmarkApply measures the state machine alone, by how many commands an entry has.
 func BenchmarkApply(b *testing.B) {
-	for _, batch := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("batches of %d", batch), func(b *testing.B) {
+	for _, size := range []int{1, 8, maxGrouped} {
+		b.Run(fmt.Sprintf("groups of %d", size), func(b *testing.B) {
 			machine := newBench(b)
 			machine.do(createOrg("default"))
-			entries := make([]*raft.Log, 0, batch)
-			for n := 0; b.Loop(); n++ {
-				entry, err := encodeCommand(createJob("default", job.ID(fmt.Sprintf("%011d", n))))
-				if err != nil {
-					b.Fatal(err)
+			envelopes := make([][]byte, size)
+			for n := uint64(0); b.Loop(); n++ { // each of a group
+				if n%uint64(size) != 0 {
+					continue
 				}
-				entry.Index = uint64(n + 2)
-				if entries = append(entries, &entry); len(entries) == batch {
-					machine.m.ApplyBatch(entries)
-					entries = entries[:0]
+				b.StopTimer()
+				index := n/uint64(size) + 2
+				for i := range envelopes {
+					var err error
+					id := fmt.Sprintf("%011d", n+uint64(i))
+					if envelopes[i], err = encodeEnvelope(createJob("default", job.ID(id)), proposal{ID: id, Base: index - 1}); err != nil {
+						b.Fatal(err)
+					}
 				}
+				entry := groupOf(envelopes)
+				entry.Index = index
+				b.StartTimer()
+				machine.m.ApplyBatch([]*raft.Log{&entry})
 			}
 		})
 	}

@@ -60,7 +60,7 @@ func decoderOf[C applier]() (string, decoder) {
 
 // encodeEnvelope makes a command's envelope.
 func encodeEnvelope(command Command, of proposal) ([]byte, error) {
-	data, err := json.Marshal(command)
+	data, err := encodeData(command)
 	if err != nil {
 		return nil, fmt.Errorf("encode command %s: %w", command.Name(), err)
 	}
@@ -69,6 +69,15 @@ func encodeEnvelope(command Command, of proposal) ([]byte, error) {
 		return nil, fmt.Errorf("encode command %s: %d bytes, at most %d are allowed", command.Name(), len(encoded), maxCommandBytes)
 	}
 	return encoded, nil
+}
+
+func encodeData(command Command) ([]byte, error) {
+	if c, is := command.(CreateJob); is {
+		if data, usual := appendCreateJob(make([]byte, 0, 512), c); usual {
+			return data, nil
+		}
+	}
+	return json.Marshal(command)
 }
 
 // logOf makes a log entry. The checksum in Extensions finds a bit that flips on

@@ -11,13 +11,16 @@ import (
 	"millrace/job"
 )
 
-func TestASubmissionIsReadByHandAsPackageJSONReadsIt(t *testing.T) {
+func TestASubmissionIsReadAndWrittenByHandAsPackageJSONDoesIt(t *testing.T) {
 	usual, err := json.Marshal(createJob("default", "11111111111"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, byHand := cutCreateJob(usual); !byHand {
 		t.Errorf("the usual form has changed, and is no longer read by hand: %s", usual)
+	}
+	if written, byHand := appendCreateJob(nil, createJob("default", "11111111111")); !byHand || string(written) != string(usual) {
+		t.Errorf("by hand it is written %v, %s, by package json %s", byHand, written, usual)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9:/.?=-]{0,20}`), rapid.String())
@@ -44,6 +47,9 @@ func TestASubmissionIsReadByHandAsPackageJSONReadsIt(t *testing.T) {
 		data, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if written, byHand := appendCreateJob(nil, c); byHand && string(written) != string(data) {
+			t.Fatalf("%+v: by hand %s, by package json %s", c, written, data)
 		}
 		if rapid.IntRange(0, 3).Draw(t, "damage") == 0 { // a byte that is another
 			data[rapid.IntRange(0, len(data)-1).Draw(t, "at byte")] = rapid.Byte().Draw(t, "byte")

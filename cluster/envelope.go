@@ -52,34 +52,43 @@ func (e *envelope) cut(entry []byte) bool {
 	// number nor an ID could hold the other's beginning.
 	rest, usual = bytes.CutSuffix(rest, []byte("}"))
 	var base uint64
-	if at := bytes.LastIndex(rest, []byte(partBase)); usual && at >= 0 && digits(rest[at+len(partBase):]) {
-		n, err := strconv.ParseUint(string(rest[at+len(partBase):]), 10, 64)
+	if at := bytes.LastIndexByte(rest, ':') + 1; usual && bytes.HasSuffix(rest[:at], []byte(partBase)) && digits(rest[at:]) {
+		n, err := strconv.ParseUint(string(rest[at:]), 10, 64)
 		if err != nil {
 			return false
 		}
-		base, rest = n, rest[:at]
+		base, rest = n, rest[:at-len(partBase)]
 	}
-	at := bytes.LastIndex(rest, []byte(partID))
-	if !usual || at < 0 {
+	rest, quoted := bytes.CutSuffix(rest, []byte(`"`))
+	at := bytes.LastIndexByte(rest, '"') + 1
+	if !usual || !quoted || !bytes.HasSuffix(rest[:at], []byte(partID)) {
 		return false
 	}
-	id, usual := bytes.CutSuffix(rest[at+len(partID):], []byte(`"`))
+	id := rest[at:]
 	number, err := strconv.Atoi(string(version))
-	if !usual || err != nil || !digits(version) || !plain(id) || !plain(name) {
+	if err != nil || !digits(version) || !plain(id) || !plain(name) {
 		return false
 	}
-	e.Version, e.Command, e.Data = number, string(name), json.RawMessage(rest[:at])
+	e.Version, e.Command, e.Data = number, string(name), json.RawMessage(rest[:at-len(partID)])
 	e.ID, e.Base = string(id), base
 	return true
 }
 
 func digits(text []byte) bool {
-	return len(text) > 0 && !bytes.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(text) > 0
 }
 
 // plain says whether a text stands in JSON as it is.
 func plain(text []byte) bool {
-	return len(text) > 0 && !bytes.ContainsFunc(text, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	})
+	for _, c := range text {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return len(text) > 0
 }

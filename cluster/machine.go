@@ -64,6 +64,7 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 	counts := countsOf(txn)
 	var applied uint64
 	told := make([]toldAnswer, 0, len(entries))
+	t := &tx{txn: txn, counts: counts, proposals: m.proposals}
 	var commands []decided
 	for i, entry := range entries {
 		if entry.Type != raft.LogCommand || m.haltError() != nil {
@@ -75,15 +76,14 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 			answers[i] = answer{err: m.stop(err)}
 			continue
 		}
+		var last answer
 		for _, c := range commands {
-			value, err := m.apply(txn, counts, c, entry.Index)
-			last := answer{value, err}
-			if answers[i] = last; m.haltError() != nil {
+			if last = m.apply(t, c, entry.Index); m.haltError() != nil {
 				break
 			}
 			told = append(told, toldAnswer{c.proposal.ID, last})
 		}
-		if m.haltError() == nil {
+		if answers[i] = last; m.haltError() == nil {
 			applied = entry.Index
 		}
 	}
@@ -118,20 +118,20 @@ func (m *machine) settleWaiting() {
 
 // apply runs one command. After one that can't be applied nothing is ever
 // applied again: whatever came next would build on a state that no other peer has.
-func (m *machine) apply(txn *transaction, counts *counts, c decided, index uint64) (value any, err error) {
-	t := &tx{txn: txn, counts: counts, proposals: m.proposals, index: index}
+func (m *machine) apply(t *tx, c decided, index uint64) answer {
+	t.index, t.wrote = index, false
 	if err := t.admit(c.proposal); err != nil {
-		return nil, err
+		return answer{err: err}
 	}
-	value, err = c.command.apply(t)
+	value, err := c.command.apply(t)
 	if err != nil && t.wrote {
-		return nil, m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", c.command.Name(), index, err))
+		return answer{err: m.stop(fmt.Errorf("command %s at %d wrote before it was refused: %w", c.command.Name(), index, err))}
 	}
 	t.remember(c.proposal)
 	if t.err != nil {
-		return nil, m.stop(fmt.Errorf("apply command %s at %d: %w", c.command.Name(), index, t.err))
+		return answer{err: m.stop(fmt.Errorf("apply command %s at %d: %w", c.command.Name(), index, t.err))}
 	}
-	return value, err
+	return answer{value, err}
 }
 
 // stop halts the machine for good.

@@ -13,9 +13,16 @@ import (
 // slashes and "." don't matter, nor does how one logs in; which endpoint a
 // bucket is at does.
 func outputKey(output job.Location) string {
-	parsed, err := url.Parse(output.URL)
+	if key, usual := plainOutputKey(output.URL); usual {
+		return key
+	}
+	return parsedOutputKey(output.URL)
+}
+
+func parsedOutputKey(address string) string {
+	parsed, err := url.Parse(address)
 	if err != nil {
-		return output.URL // never written by the API; compared as it is
+		return address // never written by the API; compared as it is
 	}
 	key := strings.ToLower(parsed.Scheme) + "://" + strings.ToLower(parsed.Host) + path.Clean("/"+parsed.Path)
 	if parsed.RawQuery == "" {
@@ -25,4 +32,37 @@ func outputKey(output job.Location) string {
 		key += "?endpoint=" + strings.ToLower(strings.TrimRight(endpoint, "/"))
 	}
 	return key
+}
+
+// plainOutputKey is the key of an address that only a slash at its end keeps from
+// being its own key, as most are written; false for any other. It takes neither
+// memory nor time, and every change of an unsettled job needs a key.
+func plainOutputKey(address string) (key string, usual bool) {
+	scheme := strings.Index(address, "://")
+	if scheme < 1 {
+		return "", false
+	}
+	for i, c := range []byte(address[:scheme]) {
+		if (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+			return "", false
+		}
+	}
+	key = strings.TrimSuffix(address, "/")
+	segment, slashes := 0, 0
+	for i := scheme + len("://"); i < len(key); i++ {
+		switch c := key[i]; {
+		case c == '/' && segment == 0 && slashes > 0: // a doubled slash
+			return "", false
+		case c == '/':
+			segment = 0
+			slashes++
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', slashes > 0 && (c >= 'A' && c <= 'Z' || c == '_'):
+			segment++
+		case c == '.' && segment > 0: // so no segment is "." or ".."
+			segment++
+		default:
+			return "", false
+		}
+	}
+	return key, slashes > 0 && segment > 0
 }

@@ -124,7 +124,9 @@ func (r *snapshotReader) read(db *database) (uint64, error) {
 		return 0, err
 	}
 	for org, tally := range tallies {
-		t.putTally(org, tally)
+		if tally != (Tally{}) {
+			t.putTally(org, tally)
+		}
 	}
 	if t.put(tableMeta, &meta); t.err != nil {
 		return 0, t.err

@@ -25,7 +25,7 @@ func (v *view) Index() uint64 { return v.index }
 func (v *view) Changed() <-chan struct{} { return v.changed }
 
 func (v *view) Organisation(id string) (*Organisation, bool) {
-	return first[*Organisation](v.txn(), tableOrganisations, indexID, []byte(id))
+	return first[*Organisation](v.txn(), tableOrganisations, indexID, id)
 }
 
 func (v *view) KeyByHash(sha256 []byte) (*Key, bool) {
@@ -37,7 +37,7 @@ func (v *view) Keys(org string) []*Key {
 }
 
 func (v *view) Job(org string, id job.ID) (*job.Job, bool) {
-	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, []byte(id))
+	row, ok := first[*jobRow](v.txn(), tableJobs, indexID, id)
 	if !ok || row.job.Org != org {
 		return nil, false
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -64,6 +65,8 @@ type transaction struct {
 	db     *database // nil if it only reads
 	tables map[string][]*tree
 	cloned map[string]bool
+
+	room, roomOld []byte // for the keys that are being made
 }
 
 // Commit makes the changes the database's.
@@ -85,21 +88,25 @@ func (t *transaction) own(table string) []*tree {
 // error leaves the tables as they were.
 func (t *transaction) Insert(table string, row any) error {
 	indexes := schema[table]
-	id, _, err := indexes[0].key(row)
+	id, _, err := indexes[0].key(t.room[:0], row)
 	if err != nil {
 		return err
 	}
+	t.room = id
 	trees := t.own(table)
-	old, replaced := trees[0].ReplaceOrInsert(entry{id, row})
+	old, replaced := trees[0].ReplaceOrInsert(entry{string(id), row})
 	for i := 1; i < len(indexes); i++ {
-		key, indexed, _ := indexes[i].key(row) // of the right type, as the ID's told
+		key, indexed, _ := indexes[i].key(t.room[:0], row) // of the right type, as the ID's told
+		t.room = key
 		if replaced {
-			if before, was, _ := indexes[i].key(old.row); was && (!indexed || before != key) {
-				trees[i].Delete(entry{key: before})
+			before, was, _ := indexes[i].key(t.roomOld[:0], old.row)
+			t.roomOld = before
+			if was && (!indexed || !bytes.Equal(before, key)) {
+				trees[i].Delete(entry{key: string(before)})
 			}
 		}
 		if indexed {
-			trees[i].ReplaceOrInsert(entry{key, row})
+			trees[i].ReplaceOrInsert(entry{string(key), row})
 		}
 	}
 	return nil
@@ -111,18 +118,18 @@ var errNoRow = errors.New("there is no such row")
 // Delete takes out the row with the ID of this one.
 func (t *transaction) Delete(table string, row any) error {
 	indexes := schema[table]
-	id, _, err := indexes[0].key(row)
+	id, _, err := indexes[0].key(t.room[:0], row)
 	if err != nil {
 		return err
 	}
 	trees := t.own(table)
-	old, found := trees[0].Delete(entry{key: id})
+	old, found := trees[0].Delete(entry{key: string(id)})
 	if !found {
 		return errNoRow
 	}
 	for i := 1; i < len(indexes); i++ {
-		if key, indexed, _ := indexes[i].key(old.row); indexed {
-			trees[i].Delete(entry{key: key})
+		if key, indexed, _ := indexes[i].key(id[:0], old.row); indexed {
+			trees[i].Delete(entry{key: string(key)})
 		}
 	}
 	return nil
@@ -130,6 +137,9 @@ func (t *transaction) Delete(table string, row any) error {
 
 // tree finds an index. It panics for a table or index that the schema doesn't have.
 func (t *transaction) tree(table, index string) *tree {
+	if index == indexID { // the usual one
+		return t.tables[table][0]
+	}
 	at := slices.IndexFunc(schema[table], func(s indexSchema) bool { return s.name == index })
 	if at < 0 {
 		panic(fmt.Sprintf("the table %s has no index %s", table, index))
@@ -138,7 +148,7 @@ func (t *transaction) tree(table, index string) *tree {
 }
 
 // first finds the row with exactly this key, the zero Row if there is none.
-func first[Row any](t *transaction, table, index string, key []byte) (Row, bool) {
+func first[Row any, Key ~string | ~[]byte](t *transaction, table, index string, key Key) (Row, bool) {
 	found, _ := t.tree(table, index).Get(entry{key: string(key)})
 	row, ok := found.row.(Row)
 	return row, ok

@@ -62,78 +62,85 @@ type tallyRow struct {
 }
 
 // schema has the indexes of each table; the first is by the rows' IDs. Every index value ends in the row's ID, so all
-// are unique; an index whose key function says false leaves the row out.
+// are unique; an index whose key function says false leaves the row out. They append
+// to what they are given, which is empty.
 var schema = map[string][]indexSchema{
 	tableOrganisations: {
-		index(indexID, func(o *Organisation) ([]byte, bool) { return []byte(o.ID), true }),
+		index(indexID, func(key []byte, o *Organisation) ([]byte, bool) { return append(key, o.ID...), true }),
 	},
 	tableKeys: {
-		index(indexID, func(k *Key) ([]byte, bool) { return []byte(k.ID), true }),
-		index(indexHash, func(k *Key) ([]byte, bool) { return k.SHA256, k.Revoked.IsZero() }),
-		index(indexOrg, func(k *Key) ([]byte, bool) { return append(timeKey(part(nil, k.Org), k.Created), k.ID...), true }),
+		index(indexID, func(key []byte, k *Key) ([]byte, bool) { return append(key, k.ID...), true }),
+		index(indexHash, func(key []byte, k *Key) ([]byte, bool) { return append(key, k.SHA256...), k.Revoked.IsZero() }),
+		index(indexOrg, func(key []byte, k *Key) ([]byte, bool) {
+			return append(timeKey(part(key, k.Org), k.Created), k.ID...), true
+		}),
 	},
 	tableJobs: {
-		index(indexID, func(r *jobRow) ([]byte, bool) { return []byte(r.job.ID), true }),
-		index(indexOrg, func(r *jobRow) ([]byte, bool) {
-			return append(newestFirst(part(nil, r.job.Org), r.job.Created), r.job.ID...), true
+		index(indexID, func(key []byte, r *jobRow) ([]byte, bool) { return append(key, r.job.ID...), true }),
+		index(indexOrg, func(key []byte, r *jobRow) ([]byte, bool) {
+			return append(newestFirst(part(key, r.job.Org), r.job.Created), r.job.ID...), true
 		}),
-		index(indexUnsettled, func(r *jobRow) ([]byte, bool) {
-			return append(timeKey(nil, r.job.Created), r.job.ID...), r.unsettled
+		index(indexUnsettled, func(key []byte, r *jobRow) ([]byte, bool) {
+			return append(timeKey(key, r.job.Created), r.job.ID...), r.unsettled
 		}),
-		index(indexSettled, func(r *jobRow) ([]byte, bool) {
-			return append(timeKey(nil, r.job.Ended), r.job.ID...), !r.unsettled
+		index(indexSettled, func(key []byte, r *jobRow) ([]byte, bool) {
+			return append(timeKey(key, r.job.Ended), r.job.ID...), !r.unsettled
 		}),
-		index(indexOutput, func(r *jobRow) ([]byte, bool) {
-			return append(part(nil, r.output), r.job.ID...), r.unsettled
+		index(indexOutput, func(key []byte, r *jobRow) ([]byte, bool) {
+			return append(part(key, r.output), r.job.ID...), r.unsettled
 		}),
 	},
 	tableWebhooks: {
-		index(indexID, func(w *Webhook) ([]byte, bool) { return webhookKey(w.Org, w.ID), true }),
-		index(indexOrg, func(w *Webhook) ([]byte, bool) { return append(timeKey(part(nil, w.Org), w.Created), w.ID...), true }),
+		index(indexID, func(key []byte, w *Webhook) ([]byte, bool) { return webhookKeyTo(key, w.Org, w.ID), true }),
+		index(indexOrg, func(key []byte, w *Webhook) ([]byte, bool) {
+			return append(timeKey(part(key, w.Org), w.Created), w.ID...), true
+		}),
 	},
 	tableEvents: {
-		index(indexID, func(e *Event) ([]byte, bool) { return number(nil, e.Number), true }),
-		index(indexOutbox, func(e *Event) ([]byte, bool) { return number(nil, e.Number), !e.Done }),
-		index(indexWebhook, func(e *Event) ([]byte, bool) { return number(webhookKey(e.Org, e.Webhook), ^e.Number), true }),
+		index(indexID, func(key []byte, e *Event) ([]byte, bool) { return number(key, e.Number), true }),
+		index(indexOutbox, func(key []byte, e *Event) ([]byte, bool) { return number(key, e.Number), !e.Done }),
+		index(indexWebhook, func(key []byte, e *Event) ([]byte, bool) {
+			return number(webhookKeyTo(key, e.Org, e.Webhook), ^e.Number), true
+		}),
 	},
 	tableIdempotency: {
-		index(indexID, func(r *idempotencyRow) ([]byte, bool) { return idempotencyKey(r.Org, r.Key), true }),
-		index(indexJob, func(r *idempotencyRow) ([]byte, bool) {
-			return append(part(nil, string(r.Job)), idempotencyKey(r.Org, r.Key)...), true
+		index(indexID, func(key []byte, r *idempotencyRow) ([]byte, bool) { return idempotencyKeyTo(key, r.Org, r.Key), true }),
+		index(indexJob, func(key []byte, r *idempotencyRow) ([]byte, bool) {
+			return idempotencyKeyTo(part(key, string(r.Job)), r.Org, r.Key), true
 		}),
-		index(indexAge, func(r *idempotencyRow) ([]byte, bool) {
-			return append(timeKey(nil, r.At), idempotencyKey(r.Org, r.Key)...), true
+		index(indexAge, func(key []byte, r *idempotencyRow) ([]byte, bool) {
+			return idempotencyKeyTo(timeKey(key, r.At), r.Org, r.Key), true
 		}),
 	},
 	tableNodes: {
-		index(indexID, func(n *NodeState) ([]byte, bool) { return part(nil, n.ID), true }),
+		index(indexID, func(key []byte, n *NodeState) ([]byte, bool) { return part(key, n.ID), true }),
 	},
 	tableExpelled: {
-		index(indexID, func(e *expelledPeer) ([]byte, bool) { return part(nil, e.ID), true }),
+		index(indexID, func(key []byte, e *expelledPeer) ([]byte, bool) { return part(key, e.ID), true }),
 	},
 	tableTallies: {
-		index(indexID, func(r *tallyRow) ([]byte, bool) { return []byte(r.org), true }),
+		index(indexID, func(key []byte, r *tallyRow) ([]byte, bool) { return append(key, r.org...), true }),
 	},
 	tableMeta: {
-		index(indexID, func(*metaRow) ([]byte, bool) { return []byte{0}, true }),
+		index(indexID, func(key []byte, _ *metaRow) ([]byte, bool) { return append(key, 0), true }),
 	},
 }
 
-// indexSchema is an index and what its rows' keys are; false for a row that it
-// leaves out.
+// indexSchema is an index and what its rows' keys are, appended to room; false for
+// a row that it leaves out.
 type indexSchema struct {
 	name string
-	key  func(row any) (key string, indexed bool, err error)
+	key  func(room []byte, row any) (key []byte, indexed bool, err error)
 }
 
-func index[Row any](name string, key func(Row) ([]byte, bool)) indexSchema {
-	return indexSchema{name, func(raw any) (string, bool, error) {
+func index[Row any](name string, key func([]byte, Row) ([]byte, bool)) indexSchema {
+	return indexSchema{name, func(room []byte, raw any) ([]byte, bool, error) {
 		row, ok := raw.(Row)
 		if !ok {
-			return "", false, fmt.Errorf("index a %T as a %T", raw, row)
+			return room, false, fmt.Errorf("index a %T as a %T", raw, row)
 		}
-		bytes, indexed := key(row)
-		return string(bytes), indexed, nil
+		key, indexed := key(room, row)
+		return key, indexed, nil
 	}}
 }
 
@@ -162,6 +169,10 @@ func newestFirst(key []byte, at time.Time) []byte {
 	return key
 }
 
-func webhookKey(org, id string) []byte { return part(part(nil, org), id) }
+func webhookKey(org, id string) []byte { return webhookKeyTo(nil, org, id) }
 
-func idempotencyKey(org, key string) []byte { return part(part(nil, org), key) }
+func webhookKeyTo(key []byte, org, id string) []byte { return part(part(key, org), id) }
+
+func idempotencyKey(org, key string) []byte { return idempotencyKeyTo(nil, org, key) }
+
+func idempotencyKeyTo(to []byte, org, key string) []byte { return part(part(to, org), key) }

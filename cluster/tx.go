@@ -9,15 +9,15 @@ import (
 	"millrace/job"
 )
 
-// tx is one command's hold on the state: reads see what the batch's earlier
-// commands wrote. Write errors are bugs (a row of the wrong type); they are
+// tx is a batch's hold on the state, for one command after the other: reads see what
+// the earlier ones wrote. Write errors are bugs (a row of the wrong type); they are
 // kept and stop the machine after the command.
 type tx struct {
 	txn       *transaction
 	counts    *counts
 	proposals *proposals
 	index     uint64 // raft index of the command
-	wrote     bool
+	wrote     bool   // by the command
 	err       error
 }
 
@@ -48,14 +48,14 @@ func scanFirst[Row any](txn *transaction, table, index string, limit int, wanted
 }
 
 func (t *tx) requireOrganisation(id string) error {
-	if _, ok := first[*Organisation](t.txn, tableOrganisations, indexID, []byte(id)); !ok {
+	if _, ok := first[*Organisation](t.txn, tableOrganisations, indexID, id); !ok {
 		return fmt.Errorf("organisation %q: %w", id, ErrNotFound)
 	}
 	return nil
 }
 
 func (t *tx) record(id job.ID) (job.Record, bool) {
-	row, ok := first[*jobRow](t.txn, tableJobs, indexID, []byte(id))
+	row, ok := first[*jobRow](t.txn, tableJobs, indexID, id)
 	if !ok {
 		return job.Record{}, false
 	}
@@ -145,6 +145,9 @@ func (t *tx) putRecord(record job.Record) {
 
 // mergeTasks puts a change's tasks in the place of those with the same ID.
 func mergeTasks(old []*job.Task, change job.Change) []*job.Task {
+	if len(old) == 0 && len(change.Tasks) == 1 && len(change.Removed) == 0 {
+		return change.Tasks // a new job's
+	}
 	tasks := slices.Clone(old)
 	for _, task := range change.Tasks {
 		if i, found := slices.BinarySearchFunc(tasks, task.ID, compareTask); found {
@@ -170,7 +173,8 @@ func compareTask(task *job.Task, id job.TaskID) int {
 // outside.
 func (t *tx) count(org string, from, to job.Status) {
 	t.wrote, t.counts.changed = true, true
-	tally := tallyOf(t.txn, org)
+	before := tallyOf(t.txn, org)
+	tally := before
 	if from != "" {
 		t.counts.Jobs[from]--
 		tally.add(from, -1)
@@ -179,21 +183,22 @@ func (t *tx) count(org string, from, to job.Status) {
 		t.counts.Jobs[to]++
 		tally.add(to, 1)
 	}
-	t.putTally(org, tally)
-}
-
-func (t *tx) putTally(org string, tally Tally) {
-	switch before := tallyOf(t.txn, org); {
-	case tally == before:
-	case tally == (Tally{}):
-		t.remove(tableTallies, &tallyRow{org: org})
-	default:
-		t.put(tableTallies, &tallyRow{org, tally})
+	if tally != before {
+		t.putTally(org, tally)
 	}
 }
 
+// putTally stores a tally that has changed.
+func (t *tx) putTally(org string, tally Tally) {
+	if tally == (Tally{}) {
+		t.remove(tableTallies, &tallyRow{org: org})
+		return
+	}
+	t.put(tableTallies, &tallyRow{org, tally})
+}
+
 func tallyOf(txn *transaction, org string) Tally {
-	if row, ok := first[*tallyRow](txn, tableTallies, indexID, []byte(org)); ok {
+	if row, ok := first[*tallyRow](txn, tableTallies, indexID, org); ok {
 		return row.Tally
 	}
 	return Tally{}

@@ -31,8 +31,7 @@ func (p *Peer) patience() time.Duration {
 // work's ctx ends when another leader is heard of. While there is no leader, or
 // the peer that was taken for one says that it isn't, it waits and tries again.
 func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, leader string) error) error {
-	giveUp := time.NewTimer(p.patience() - p.leader.lostFor())
-	defer giveUp.Stop()
+	patient := time.Now().Add(p.patience() - p.leader.lostFor())
 	for tries := 0; ; {
 		leader, changed := p.leader.now()
 		err := ErrNoLeader
@@ -46,13 +45,13 @@ func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, le
 			}
 			if errors.Is(err, errTryNext) && tries < maxLost {
 				tries++
-				giveUp.Reset(p.patience()) // the leader was lost only now
+				patient = time.Now().Add(p.patience()) // the leader was lost only now
 			}
 		}
 		if p.machine.haltError() != nil {
 			return p.machine.haltError()
 		}
-		pause := time.NewTimer(leaderPause)
+		giveUp, pause := time.NewTimer(time.Until(patient)), time.NewTimer(leaderPause)
 		select {
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -67,6 +66,7 @@ func (p *Peer) withLeader(ctx context.Context, work func(ctx context.Context, le
 		case <-pause.C:
 			err = nil
 		}
+		giveUp.Stop()
 		pause.Stop()
 		if err != nil {
 			return err
