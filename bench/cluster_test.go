@@ -20,7 +20,7 @@ func TestTheClusterIsComparedWithBareRaft(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]float64{
-		"ratio": report.ToBareRaft, "millrace": report.Rounds[0].Millrace, "bare raft": report.Rounds[0].BareRaft, "bytes": float64(report.EntryBytes),
+		"ratio": report.ToBareRaft, "ratio to groups": report.ToGroupedRaft, "CPU ratio": report.CPUToBareRaft, "CPU ratio to groups": report.CPUToGroupedRaft, "millrace": report.Rounds[0].Millrace, "bare raft": report.Rounds[0].BareRaft, "bytes": float64(report.EntryBytes),
 		"POST": report.API.PostP50, "GET": report.API.GetP99,
 	} {
 		if value <= 0 {
