@@ -18,7 +18,10 @@ import (
 type SchedulerConfig struct {
 	// Rack and Workload are JSON files; empty is the mixed rack and a batch.
 	Rack, Workload string
-	Seed           uint64
+	// Devices, if not 0, makes a mixed rack of so many in place of Rack, and a batch
+	// for its size.
+	Devices int
+	Seed    uint64
 	// Policy is one of simulator.Policies; empty is all of them.
 	Policy string
 	Log    io.Writer
@@ -51,6 +54,10 @@ type speedCase struct{ devices, tasks, placements int }
 
 var usualSpeed = speedCase{devices: 10_000, tasks: 1_000_000, placements: 500_000}
 
+// A batch for a rack of any size has so many jobs at least, for its tail to be short
+// beside it, and at most, for the simulation to end.
+const fewestJobs, mostJobs = 300, 30_000
+
 // Scheduler simulates, and measures how fast decisions are.
 func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, error) {
 	rack, err := readRack(config.Rack)
@@ -58,6 +65,10 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 		return SchedulerReport{}, fmt.Errorf("read the rack: %w", err)
 	}
 	workload := simulator.Batch
+	if config.Devices > 0 {
+		rack = simulator.Mixed(config.Devices)
+		workload.Jobs = min(max(workload.Jobs*config.Devices/simulator.MixedRack.Devices(), fewestJobs), mostJobs)
+	}
 	if err := readJSON(config.Workload, &workload); err != nil {
 		return SchedulerReport{}, fmt.Errorf("read the workload: %w", err)
 	}
@@ -74,7 +85,7 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 		}
 	}
 	bursts := &play{policy: "millrace", what: "uploads in bursts"}
-	if config.Policy == "" && config.Workload == "" {
+	if config.Policy == "" && config.Workload == "" && config.Devices == 0 {
 		if bursts.of, err = simulator.NewCase(rack, simulator.Online, config.Seed); err != nil {
 			return report, err
 		}

@@ -2,6 +2,8 @@ package simulator
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -127,6 +129,26 @@ type Rack struct {
 
 // MixedRack has 134 devices, of every kind.
 var MixedRack = Rack{Nodes: map[string]int{"l4": 4, "t4": 4, "a10": 6, "h100": 2, "arc": 6, "cpu64": 8, "cpu8": 32}}
+
+// Mixed is a rack of so many devices, as many of each kind to the others as in
+// [MixedRack] as far as whole nodes allow.
+func Mixed(devices int) Rack {
+	rack := Rack{Nodes: make(map[string]int)}
+	names := slices.Sorted(maps.Keys(MixedRack.Nodes))
+	for left := devices; left > 0; {
+		best, most, size := "", math.Inf(-1), 0
+		for _, name := range names {
+			has := len(kinds[name]().Devices)
+			lacks := float64(MixedRack.Nodes[name])*float64(devices)/float64(MixedRack.Devices()) - float64(rack.Nodes[name])
+			if has <= left && lacks > most {
+				best, most, size = name, lacks, has
+			}
+		}
+		rack.Nodes[best]++ // a CPU alone always fits
+		left -= size
+	}
+	return rack
+}
 
 // Validate says what is wrong with a rack, nil if nothing is.
 func (r Rack) Validate() error {

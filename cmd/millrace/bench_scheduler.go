@@ -15,6 +15,7 @@ import (
 // benchSchedulerCommand simulates racks that nobody has at hand.
 type benchSchedulerCommand struct {
 	Rack     string `type:"existingfile" placeholder:"FILE" help:"JSON: how many nodes of each kind, as {\"nodes\": {\"l4\": 4, \"cpu8\": 32}}; default: a mixed rack of 134 devices."`
+	Devices  int    `placeholder:"N" help:"A mixed rack of so many devices, with a batch for its size, in place of --rack."`
 	Workload string `type:"existingfile" placeholder:"FILE" help:"JSON: jobs, orgs, median_seconds, sigma, longest_seconds, films, load, losses; default: a batch."`
 	Seed     uint64 `default:"1" placeholder:"N" help:"The same seed gives the same run."`
 	Policy   string `placeholder:"NAME" help:"Only this one: millrace, fifo, round-robin, least-loaded, one-resolution."`
@@ -27,8 +28,11 @@ func (c *benchSchedulerCommand) Run(ctx context.Context, std streams) error {
 	if c.Policy != "" && !slices.Contains(simulator.Policies, c.Policy) {
 		return usagef("--policy is %q: use one of %s", c.Policy, strings.Join(simulator.Policies, ", "))
 	}
+	if c.Devices < 0 || c.Devices > 0 && c.Rack != "" {
+		return usagef("--devices is %d: it must be more than 0, and not together with --rack", c.Devices)
+	}
 	report, err := bench.Scheduler(ctx, bench.SchedulerConfig{
-		Rack: c.Rack, Workload: c.Workload, Seed: c.Seed, Policy: c.Policy, Log: std.err,
+		Rack: c.Rack, Devices: c.Devices, Workload: c.Workload, Seed: c.Seed, Policy: c.Policy, Log: std.err,
 	})
 	if err != nil {
 		return err
