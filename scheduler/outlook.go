@@ -52,7 +52,7 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 			continue
 		}
 		ends := float64(frames) / perSecond
-		if outlook.Run > 0 { // a chunk gets one thread
+		if outlook.Run > 0 || 2*len(e.runs) > e.threads { // a chunk gets one thread
 			ends = max(ends, shortestFrames*float64(slots)/perSecond)
 		}
 		if encoder == first || first == "" && ends < soonest {

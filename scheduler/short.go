@@ -32,7 +32,7 @@ const (
 	hastyRun = 2 * time.Second
 	// hastyBacklog is how many seconds of the rack all short jobs may be behind for
 	// it to be worth while to cut one for speed.
-	hastyBacklog = 3.0
+	hastyBacklog = 10.0
 )
 
 // meet takes note of a job's length when it is first known, and finds whether it
