@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -26,8 +27,12 @@ func decodeCreateJob(data json.RawMessage) (applier, error) {
 }
 
 // appendCreateJob appends what json.Marshal makes of c; false, and nothing to be
-// used, where c has something that isn't read by hand either.
+// used, where c has something that isn't read by hand either, also in a field that
+// is newer than this.
 func appendCreateJob(to []byte, c CreateJob) (_ []byte, usual bool) {
+	if !onlyUsual(c) {
+		return nil, false
+	}
 	w := &jsonWriter{to: to}
 	w.text(`{"id":`, string(c.ID))
 	w.text(`,"org":`, c.Org)
@@ -53,7 +58,16 @@ func appendCreateJob(to []byte, c CreateJob) (_ []byte, usual bool) {
 		w.text(`,"request_hash":`, c.RequestHash)
 	}
 	w.to = append(w.to, '}')
-	return w.to, err == nil && !w.unusual && len(c.Spec.Resolutions) > 0 && len(c.Spec.Outputs) > 0 && len(c.Spec.ClientMetadata) == 0
+	return w.to, err == nil && !w.unusual && len(c.Spec.Resolutions) > 0 && len(c.Spec.Outputs) > 0
+}
+
+// onlyUsual says whether a submission has nothing but what appendCreateJob writes.
+func onlyUsual(c CreateJob) bool {
+	c.ID, c.Org, c.At, c.IdempotencyKey, c.RequestHash = "", "", time.Time{}, "", ""
+	c.Spec.Input.URL, c.Spec.Input.Sealed, c.Spec.Output.URL, c.Spec.Output.Sealed = "", nil, "", nil
+	c.Spec.Resolutions, c.Spec.Outputs, c.Spec.Codec, c.Spec.Quality = nil, nil, "", ""
+	c.Spec.Priority, c.Spec.SegmentDuration = 0, 0
+	return reflect.ValueOf(c).IsZero()
 }
 
 // listed is what comes before a list's next element.

@@ -61,3 +61,48 @@ func TestASubmissionIsReadAndWrittenByHandAsPackageJSONDoesIt(t *testing.T) {
 		}
 	})
 }
+
+// A field that is added to a submission later must not be left out in silence.
+func TestNoFieldOfASubmissionIsLeftOutByHand(t *testing.T) {
+	var visit func(path string, get func(*CreateJob) reflect.Value)
+	visit = func(path string, get func(*CreateJob) reflect.Value) {
+		c := createJob("default", "11111111111")
+		field := get(&c)
+		switch value := field.Addr().Interface().(type) {
+		case *time.Time:
+			*value = noon.Add(time.Hour)
+		case *json.RawMessage:
+			*value = json.RawMessage(`{"a":1}`)
+		default:
+			switch field.Kind() {
+			case reflect.Struct:
+				for i := range field.NumField() {
+					visit(path+"."+field.Type().Field(i).Name, func(c *CreateJob) reflect.Value { return get(c).Field(i) })
+				}
+				return
+			case reflect.String:
+				field.SetString("another")
+			case reflect.Int, reflect.Int64:
+				field.SetInt(7)
+			case reflect.Bool:
+				field.SetBool(true)
+			case reflect.Float64:
+				field.SetFloat(7)
+			case reflect.Slice:
+				field.Set(reflect.MakeSlice(field.Type(), 2, 2))
+			case reflect.Pointer:
+				field.Set(reflect.New(field.Type().Elem()))
+			default:
+				t.Fatalf("%s is a %s: say here what to put into it", path, field.Type())
+			}
+		}
+		want, err := json.Marshal(c)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if written, byHand := appendCreateJob(nil, c); byHand && string(written) != string(want) {
+			t.Errorf("%s: by hand %s, by package json %s", path, written, want)
+		}
+	}
+	visit("CreateJob", func(c *CreateJob) reflect.Value { return reflect.ValueOf(c).Elem() })
+}
