@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,11 +33,12 @@ func (p *Peer) tend() {
 	ticker := time.NewTicker(p.seekEvery())
 	defer ticker.Stop()
 	var last time.Time
+	var alone loneliness
 	known := p.rememberedAddresses()
 	for {
 		if leader, _ := p.leader.now(); leader == "" || time.Since(last) >= gossipEvery {
 			last = time.Now()
-			known = p.tendOnce(known)
+			known = p.tendOnce(known, &alone)
 		}
 		select {
 		case <-p.alive.Done():
@@ -46,7 +48,7 @@ func (p *Peer) tend() {
 	}
 }
 
-func (p *Peer) tendOnce(known []string) []string {
+func (p *Peer) tendOnce(known []string, alone *loneliness) []string {
 	if p.bundle != nil {
 		keys, err := p.bundle.gossipKeys()
 		if err == nil {
@@ -78,8 +80,13 @@ func (p *Peer) tendOnce(known []string) []string {
 			return address == own
 		})
 		if len(wanted) > 0 {
-			if _, err := p.gossip().list.Join(wanted); err != nil {
-				p.log.Debug("no other peer is found by gossip", "addresses", wanted, "error", err)
+			_, err := p.gossip().list.Join(wanted)
+			level := slog.LevelDebug
+			if alone.tell(err != nil && len(seen) == 0, time.Now()) {
+				level = slog.LevelWarn
+			}
+			if err != nil {
+				p.log.Log(p.alive, level, "no other peer is found by gossip", "addresses", wanted, "error", err, "cure", aloneCure)
 			}
 		}
 	}
@@ -94,6 +101,34 @@ func (p *Peer) tendOnce(known []string) []string {
 		p.log.Warn("the peers' addresses can't be kept for the next start", "error", err)
 	}
 	return seen
+}
+
+const (
+	// aloneAfter is how long a peer finds no other before it complains: peers that
+	// are started together find each other sooner.
+	aloneAfter = 10 * time.Second
+	aloneCure  = "are these addresses right, and their ports open for TCP and UDP? is this peer's bundle the cluster's, or without a bundle there either?"
+)
+
+// loneliness is how long a peer has found no other.
+type loneliness struct {
+	since time.Time // zero while it isn't alone
+	told  bool
+}
+
+// tell says whether it is time to complain: once each time that the peer is alone
+// for long.
+func (l *loneliness) tell(alone bool, now time.Time) bool {
+	switch {
+	case !alone:
+		*l = loneliness{}
+	case l.since.IsZero():
+		l.since = now
+	case !l.told && now.Sub(l.since) >= aloneAfter:
+		l.told = true
+		return true
+	}
+	return false
 }
 
 // rememberedAddresses are the gossip addresses of the peers seen last.

@@ -23,6 +23,11 @@ import (
 // ErrClosed or the end of ctx the command may have been applied or be so later;
 // propose it again only if that does no harm.
 func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
+	return p.propose(ctx, command, p.submit)
+}
+
+// propose puts a command into the log in a certain way.
+func (p *Peer) propose(ctx context.Context, command Command, submit func(ctx context.Context, envelope []byte) error) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
@@ -39,7 +44,7 @@ func (p *Peer) Propose(ctx context.Context, command Command) (any, error) {
 	}
 	answered := p.machine.waiting.expect(of.ID)
 	defer p.machine.waiting.forget(of.ID)
-	if err := p.submit(ctx, entry); err != nil {
+	if err := submit(ctx, entry); err != nil {
 		return nil, fmt.Errorf("propose %s: %w", command.Name(), err)
 	}
 	// The leader has applied it; here it comes with the log.

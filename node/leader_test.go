@@ -37,7 +37,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, peer: peer, time: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
-	r.leader = newLeader(peer, slog.New(slog.DiscardHandler), func() time.Time { return r.time })
+	r.leader = newLeader(peer.Office(), slog.New(slog.DiscardHandler), func() time.Time { return r.time })
 	r.begin()
 	r.propose(cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: "o", Created: r.time}})
 	r.propose(cluster.CreateJob{ID: jobID, Org: "o", At: r.time, Spec: job.Spec{

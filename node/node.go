@@ -89,7 +89,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
 
 	log := config.Logger.With("node", p.peer.ID())
-	leader := newLeader(p.peer, log, time.Now)
+	leader := newLeader(p.peer.Office(), log, time.Now)
 	board := &progressBoard{leader: leader, ask: leaderCalls{p.peer}.progresses, now: time.Now}
 	forward := p.peer.ForwardHTTP()
 	server, err := api.New(api.Config{
@@ -124,19 +124,19 @@ func Run(ctx context.Context, config Config) (err error) {
 	group.Go(func() error { return api.Serve(serving, p.listener, server) })
 	group.Go(func() error {
 		return p.peer.Lead(serving, func(ctx context.Context) error {
-			if err := bootstrapLeader(ctx, p.peer, p.peer.ID(), config.DataDir, log); err != nil {
+			if err := bootstrapLeader(ctx, p.peer.Office(), p.peer.ID(), config.DataDir, log); err != nil {
 				return err
 			}
 			board.handOver()
 			dispatcher := webhook.New(webhook.Config{
-				State: p.peer, Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
+				State: p.peer.Office(), Sealer: p.peer.Keyring(), Client: hooks, Timeout: config.WebhookTimeout,
 				Version: config.Version, Logger: log,
 			})
 			duties, ctx := errgroup.WithContext(ctx)
 			duties.Go(func() error { return leader.lead(ctx) })
 			duties.Go(func() error { return leader.vigil(ctx, peerWitness{p.peer}) })
 			duties.Go(func() error { return dispatcher.Run(ctx) })
-			duties.Go(func() error { return upkeep(ctx, p.peer, config.Retention, log) })
+			duties.Go(func() error { return upkeep(ctx, p.peer.Office(), config.Retention, log) })
 			return duties.Wait()
 		})
 	})
