@@ -14,6 +14,7 @@ type benchCommand struct {
 	Node      benchNodeCommand      `cmd:"" help:"Time jobs on one peer against plain ffmpeg, in turn."`
 	Cluster   benchClusterCommand   `cmd:"" help:"Time submissions on three voters against bare raft, in turn."`
 	Failover  benchFailoverCommand  `cmd:"" help:"Kill the leaders of three peers, and time how long each time no writes are taken."`
+	Workers   benchWorkersCommand   `cmd:"" help:"Time a lone job on one worker of one core, and on two."`
 	Scheduler benchSchedulerCommand `cmd:"" help:"Simulate placement on a rack, against a lower bound and other policies."`
 }
 
