@@ -60,7 +60,7 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 		if row.Kind != hwaccel.CPU {
 			reason = worn(record, row.Encoder)
 		}
-		if reason == "" && waits(record) && !l.offered(view, with) {
+		if reason == "" && waits(record) && !l.offered(view, with, record.Job.Spec.RequiredLabels()) {
 			since, known := l.encoderMissing[with]
 			if !known {
 				since = now
@@ -70,7 +70,7 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 				next = min(next, wait)
 				continue
 			}
-			if l.offered(view, made{encoder: row.Encoder}) {
+			if l.offered(view, made{encoder: row.Encoder}, record.Job.Spec.RequiredLabels()) {
 				changes[record.Job.ID] = changeTo(record, row, row, fmt.Sprintf(
 					"no node has a device any more whose %s writes the headers of the chunks that were made", row.Encoder))
 				continue
@@ -80,7 +80,7 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 		if reason == "" {
 			continue
 		}
-		if to, found := l.nextBest(view, row, record.Job.Spec.RequiredKind()); found {
+		if to, found := l.nextBest(view, row, record.Job.Spec); found {
 			changes[record.Job.ID] = changeTo(record, row, to, reason)
 		}
 	}
@@ -132,10 +132,10 @@ func worn(record job.Record, encoder string) string {
 
 // offered says whether an open node has a device on which the encoder works and
 // writes such headers.
-func (l *leader) offered(view cluster.View, with made) bool {
+func (l *leader) offered(view cluster.View, with made, labels []string) bool {
 	now := l.now()
 	for _, worker := range l.workers {
-		if worker.closed(view, now) != "" {
+		if worker.closed(view, now) != "" || slices.ContainsFunc(labels, func(label string) bool { return !slices.Contains(worker.report.Labels, label) }) {
 			continue
 		}
 		for _, profile := range worker.report.Profiles {
@@ -160,13 +160,12 @@ func (l *leader) whyNot(encoder string) string {
 }
 
 // nextBest is the encoder of the same codec that the rack does most with, of
-// those that are less preferred than row: so a job never comes back to one. kind
-// is what the job requires.
-func (l *leader) nextBest(view cluster.View, row hwaccel.Row, kind string) (hwaccel.Row, bool) {
+// those that are less preferred than row: so a job never comes back to one.
+func (l *leader) nextBest(view cluster.View, row hwaccel.Row, spec job.Spec) (hwaccel.Row, bool) {
 	var names []string
 	after := false
 	for _, other := range hwaccel.Rows() {
-		if after && other.Codec == row.Codec && job.OfKind(other.Encoder, kind) && l.offered(view, made{encoder: other.Encoder}) {
+		if after && other.Codec == row.Codec && job.OfKind(other.Encoder, spec.RequiredKind()) && l.offered(view, made{encoder: other.Encoder}, spec.RequiredLabels()) {
 			names = append(names, other.Encoder)
 		}
 		after = after || other.Encoder == row.Encoder
@@ -175,7 +174,7 @@ func (l *leader) nextBest(view cluster.View, row hwaccel.Row, kind string) (hwac
 		return hwaccel.Row{}, false
 	}
 	if l.rack != nil {
-		if best := l.rack.engine.Encoder(strings.Join(names, ",")); best != "" {
+		if best := l.rack.engine.Encoder(strings.Join(names, ","), spec.RequiredLabels()...); best != "" {
 			return hwaccel.Encoder(best)
 		}
 	}

@@ -71,3 +71,16 @@ func TestTheSchedulerIsToldOfDeadlineAndPreference(t *testing.T) {
 		t.Errorf("encoders of the CPU are %s", encoders)
 	}
 }
+
+func TestAJobIsPlannedForAnEncoderOfTheNodesThatItRequires(t *testing.T) {
+	r := newRig(t)
+	id := r.second(func(spec *job.Spec) { spec.Requires = []string{"ssd"} })
+	r.poll("s1", func(report *Report) { report.Labels = []string{"ssd"} })
+	if seen := r.rack.jobs[id]; r.rack.engine.Encoder(seen.encoders, seen.labels...) != "libx264" || r.rack.engine.Encoder(seen.encoders, "tape") != "" {
+		t.Errorf("with the label ssd %q is taken", r.rack.engine.Encoder(seen.encoders, seen.labels...))
+	}
+	view := r.peer.Stale()
+	if with := (made{encoder: "libx264"}); !r.offered(view, with, []string{"ssd"}) || r.offered(view, with, []string{"tape"}) {
+		t.Error("what nodes offer doesn't depend on their labels")
+	}
+}

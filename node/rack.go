@@ -25,7 +25,8 @@ type rack struct {
 // jobSeen is what the engine was told of a job.
 type jobSeen struct {
 	record   job.Record
-	encoders string // that can make its codec
+	encoders string   // that can make its codec
+	labels   []string // that its nodes must have
 	tasks    map[job.TaskID]taskSeen
 	// letBegin is the run that was let begin to encode and hasn't yet, 0 if none was;
 	// held says that it wasn't.
@@ -70,7 +71,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		unsettled[id] = true
 		seen := r.jobs[id]
 		if seen == nil {
-			seen = &jobSeen{encoders: encodersFor(record.Job.Spec), tasks: make(map[job.TaskID]taskSeen)}
+			seen = &jobSeen{encoders: encodersFor(record.Job.Spec), labels: record.Job.Spec.RequiredLabels(), tasks: make(map[job.TaskID]taskSeen)}
 			r.jobs[id] = seen
 		}
 		if same(seen.record, record) && !delayed[id] {
@@ -157,7 +158,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 			}
 		case l.retryAt[taskKey{record.Job.ID, task.ID}].After(now):
 		case seen.held != nil && task.Kind.Encodes():
-		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders) == "":
+		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders, seen.labels...) == "":
 			all = false // until a node can make the codec
 		case ready(record, task, inspected):
 			want.queued = task.NextAttempt()
@@ -272,7 +273,7 @@ func (r *rack) decide() []scheduler.Assignment {
 		seen.tasks[a.Task] = taskSeen{running: [job.MaxHolders]int{a.Attempt}}
 		if a.Task == job.TaskID(job.InspectTask) {
 			// The plan is made for the encoder that the rack does most with.
-			placed[i].Encoder = r.engine.Encoder(seen.encoders)
+			placed[i].Encoder = r.engine.Encoder(seen.encoders, seen.labels...)
 		}
 	}
 	return placed

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,12 +75,15 @@ func byPixels(byRung map[string]float64, threads int) map[int]float64 {
 }
 
 // Encoder is which of some encoders (comma-separated) the rack does most with,
-// empty if no open device has any of them.
-func (e *Engine) Encoder(encoders string) string {
+// empty if no open device of a node with these labels has any of them.
+func (e *Engine) Encoder(encoders string, labels ...string) string {
 	best, most := "", 0.0
 	for name := range strings.SplitSeq(encoders, ",") {
 		sum := 0.0
 		for _, c := range e.classes {
+			if slices.ContainsFunc(labels, func(label string) bool { return !c.has(label) }) {
+				continue
+			}
 			for _, speed := range c.spec.Encoders {
 				if speed.Codec == name {
 					sum += speed.at(fullHD) * float64(c.devices)
