@@ -49,8 +49,9 @@ func appendCreateJob(to []byte, c CreateJob) (_ []byte, usual bool) {
 	w.number(`,"priority":`, int64(c.Spec.Priority))
 	w.number(`,"segment_duration":`, int64(c.Spec.SegmentDuration))
 	w.to = append(w.to, `},"at":"`...)
-	at, err := c.At.AppendText(w.to)
-	w.to = append(at, '"')
+	var err error
+	w.to, err = c.At.AppendText(w.to)
+	w.to = append(w.to, '"')
 	if c.IdempotencyKey != "" {
 		w.text(`,"idempotency_key":`, c.IdempotencyKey)
 	}

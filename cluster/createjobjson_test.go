@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -19,7 +20,7 @@ func TestASubmissionIsReadAndWrittenByHandAsPackageJSONDoesIt(t *testing.T) {
 	if _, byHand := cutCreateJob(usual); !byHand {
 		t.Errorf("the usual form has changed, and is no longer read by hand: %s", usual)
 	}
-	if written, byHand := appendCreateJob(nil, createJob("default", "11111111111")); !byHand || string(written) != string(usual) {
+	if written, byHand := appendCreateJob(nil, createJob("default", "11111111111")); !byHand || !bytes.Equal(written, usual) {
 		t.Errorf("by hand it is written %v, %s, by package json %s", byHand, written, usual)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -48,7 +49,7 @@ func TestASubmissionIsReadAndWrittenByHandAsPackageJSONDoesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if written, byHand := appendCreateJob(nil, c); byHand && string(written) != string(data) {
+		if written, byHand := appendCreateJob(nil, c); byHand && !bytes.Equal(written, data) {
 			t.Fatalf("%+v: by hand %s, by package json %s", c, written, data)
 		}
 		if rapid.IntRange(0, 3).Draw(t, "damage") == 0 { // a byte that is another
@@ -100,7 +101,7 @@ func TestNoFieldOfASubmissionIsLeftOutByHand(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		if written, byHand := appendCreateJob(nil, c); byHand && string(written) != string(want) {
+		if written, byHand := appendCreateJob(nil, c); byHand && !bytes.Equal(written, want) {
 			t.Errorf("%s: by hand %s, by package json %s", path, written, want)
 		}
 	}

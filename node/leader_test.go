@@ -49,8 +49,20 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) propose(command cluster.Command) {
 	r.t.Helper()
-	if _, err := r.peer.Propose(r.t.Context(), command); err != nil {
-		r.t.Fatalf("%s: %v", command.Name(), err)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		_, err := r.peer.Propose(ctx, command)
+		if err == nil {
+			return
+		}
+		// On a busy machine a peer that is ready may be elected anew: nothing was done.
+		if !errors.Is(err, cluster.ErrNoLeader) || ctx.Err() != nil {
+			r.t.Fatalf("%s: %v", command.Name(), err)
+		}
+		<-again.C
 	}
 }
 
