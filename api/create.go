@@ -119,9 +119,7 @@ func (s *Server) readCreateRequest(body []byte, header http.Header) (*createRequ
 		}
 	}
 	if raw, given := fields["priority"]; given && wrong["priority"] == nil {
-		var priority float64 // 2.0 and 2e0 are whole numbers too
-		_ = json.Unmarshal(raw, &priority)
-		request.Priority = int(priority)
+		request.Priority = wholeNumber(raw)
 	}
 	if seconds > 0 {
 		request.SegmentDuration = time.Duration(math.Round(seconds*1000)) * time.Millisecond

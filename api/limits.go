@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"millrace/cluster"
 	"millrace/job"
@@ -36,7 +35,7 @@ func (s *Server) showLimits(view cluster.View, org *cluster.Organisation) limits
 		Weight: org.Weight, MaxRunning: numberOrNull(org.MaxRunning), MaxQueued: numberOrNull(org.MaxQueued), MinutesPerDay: numberOrNull(org.MinutesPerDay),
 		Usage: usageView{
 			Running: tally.Running, Queued: tally.Queued,
-			DayEnds: job.Time(now.Truncate(24 * time.Hour).Add(24 * time.Hour)),
+			DayEnds: job.Time(cluster.DayEnds(now)),
 		},
 	}
 	if shown.Weight == 0 {
@@ -101,11 +100,9 @@ func (s *Server) readLimits(body []byte) (limits cluster.Limits, err error) {
 	for name, into := range map[string]*int{
 		"max_running": &limits.MaxRunning, "max_queued": &limits.MaxQueued, "minutes_per_day": &limits.MinutesPerDay,
 	} {
-		var number float64 // 2.0 and 2e0 are whole numbers too
 		if raw, given := fields[name]; given && wrong[name] == nil {
-			_ = json.Unmarshal(raw, &number) // a number or null, as the schema has seen
+			*into = wholeNumber(raw)
 		}
-		*into = int(number)
 	}
 	if raw, given := fields["weight"]; given && wrong["weight"] == nil {
 		_ = json.Unmarshal(raw, &limits.Weight)

@@ -217,6 +217,14 @@ func isWhole(raw json.RawMessage) bool {
 	return err != nil && math.IsInf(value, 0) || err == nil && value == math.Trunc(value)
 }
 
+// wholeNumber is the value of what the schema has seen to be one, or to be null,
+// which is 0.
+func wholeNumber(raw json.RawMessage) int {
+	var number float64 // 2.0 and 2e0 are whole numbers too
+	_ = json.Unmarshal(raw, &number)
+	return int(number)
+}
+
 func article(kind string) string {
 	switch kind {
 	case "array":

@@ -135,14 +135,6 @@ func Cluster(ctx context.Context, config ClusterConfig) (report ClusterReport, e
 	return report, err
 }
 
-func medianOf(rounds []ClusterRound, figure func(ClusterRound) float64) float64 {
-	figures := make([]float64, len(rounds))
-	for i, round := range rounds {
-		figures[i] = figure(round)
-	}
-	return median(figures)
-}
-
 // electAfter is longer than any contender's leader is unheard of on a busy machine:
 // an election in a round would be measured with it.
 const electAfter = 3 * time.Second

@@ -44,18 +44,10 @@ func apiLatency(ctx context.Context, config ClusterConfig, dir string) (report *
 		}
 	}()
 	for n, name := range peerNames {
-		p := &peer{logFile: filepath.Join(dir, name+".log")}
-		logFile, err := os.Create(p.logFile)
+		p, err := launch(ctx, config.Millrace, dir, name, addresses[3*n:], (*exec.Cmd).Start,
+			"--expect", fmt.Sprint(len(peerNames)), "--join", strings.Join(join, ","), "--output-root", filepath.Join(dir, "out"))
 		if err != nil {
 			return nil, err
-		}
-		p.command = exec.CommandContext(ctx, config.Millrace, "serve", "--data", filepath.Join(dir, name),
-			"--http", addresses[3*n], "--gossip", addresses[3*n+1], "--raft", addresses[3*n+2],
-			"--expect", fmt.Sprint(len(peerNames)), "--join", strings.Join(join, ","), "--output-root", filepath.Join(dir, "out"))
-		p.command.Stdout, p.command.Stderr = logFile, logFile
-		err = errors.Join(p.command.Start(), logFile.Close()) // the peer has its own copy
-		if err != nil {
-			return nil, fmt.Errorf("start a peer: %w", err)
 		}
 		peers = append(peers, p)
 	}

@@ -109,17 +109,10 @@ func (t *trio) start(ctx context.Context, n int) error {
 	for n := range peerNames {
 		join = append(join, t.addresses[3*n+1])
 	}
-	p := &peer{logFile: filepath.Join(t.dir, peerNames[n]+".log")}
-	logFile, err := os.OpenFile(p.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	p, err := launch(ctx, t.program, t.dir, peerNames[n], t.addresses[3*n:], (*exec.Cmd).Start,
+		"--expect", fmt.Sprint(len(peerNames)), "--join", strings.Join(join, ","))
 	if err != nil {
 		return err
-	}
-	p.command = exec.CommandContext(ctx, t.program, "serve", "--data", filepath.Join(t.dir, peerNames[n]),
-		"--http", t.addresses[3*n], "--gossip", t.addresses[3*n+1], "--raft", t.addresses[3*n+2],
-		"--expect", fmt.Sprint(len(peerNames)), "--join", strings.Join(join, ","))
-	p.command.Stdout, p.command.Stderr = logFile, logFile
-	if err := errors.Join(p.command.Start(), logFile.Close()); err != nil {
-		return fmt.Errorf("start a peer: %w", err)
 	}
 	if t.peers[n] != nil {
 		p.client = t.peers[n].client

@@ -121,19 +121,20 @@ func Node(ctx context.Context, config NodeConfig) (report NodeReport, err error)
 			n+1, round.Millrace, round.MillraceCPU, round.PlainRuns, round.PlainRunsCPU, round.HandWritten, round.HandWrittenCPU)
 		report.Rounds = append(report.Rounds, round)
 	}
-	report.ToPlainRuns = report.median(func(r Round) float64 { return r.Millrace / r.PlainRuns })
-	report.ToHandWritten = report.median(func(r Round) float64 { return r.Millrace / r.HandWritten })
-	report.CPUToPlainRuns = report.median(func(r Round) float64 { return r.MillraceCPU / r.PlainRunsCPU })
-	report.CPUToHandWritten = report.median(func(r Round) float64 { return r.MillraceCPU / r.HandWrittenCPU })
+	report.ToPlainRuns = medianOf(report.Rounds, func(r Round) float64 { return r.Millrace / r.PlainRuns })
+	report.ToHandWritten = medianOf(report.Rounds, func(r Round) float64 { return r.Millrace / r.HandWritten })
+	report.CPUToPlainRuns = medianOf(report.Rounds, func(r Round) float64 { return r.MillraceCPU / r.PlainRunsCPU })
+	report.CPUToHandWritten = medianOf(report.Rounds, func(r Round) float64 { return r.MillraceCPU / r.HandWrittenCPU })
 	return report, nil
 }
 
-func (r NodeReport) median(of func(Round) float64) float64 {
-	var values []float64
-	for _, round := range r.Rounds {
-		values = append(values, of(round))
+// medianOf is the median of a figure of all rounds.
+func medianOf[Round any](rounds []Round, figure func(Round) float64) float64 {
+	figures := make([]float64, len(rounds))
+	for i, round := range rounds {
+		figures[i] = figure(round)
 	}
-	return median(values)
+	return median(figures)
 }
 
 // median is the middle value, or the mean of the two in the middle; 0 of none.

@@ -33,20 +33,13 @@ func startPeer(ctx context.Context, config NodeConfig, work string) (*peer, erro
 	if err != nil {
 		return nil, fmt.Errorf("find free ports: %w", err)
 	}
-	data := filepath.Join(work, "data")
-	p := &peer{clip: config.Clip, logFile: filepath.Join(work, "peer.log")}
-	logFile, err := os.Create(p.logFile)
+	p, err := launch(ctx, config.Millrace, work, "peer", addresses, (*exec.Cmd).Start,
+		"--source-root", filepath.Dir(config.Clip), "--output-root", work, "--ffmpeg", config.FFmpeg)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = logFile.Close() }() // the peer has its own copy
-	p.command = exec.CommandContext(ctx, config.Millrace, "serve", "--data", data,
-		"--http", addresses[0], "--gossip", addresses[1], "--raft", addresses[2],
-		"--source-root", filepath.Dir(config.Clip), "--output-root", work, "--ffmpeg", config.FFmpeg)
-	p.command.Stdout, p.command.Stderr = logFile, logFile
-	if err := p.command.Start(); err != nil {
-		return nil, fmt.Errorf("start the peer: %w", err)
-	}
+	p.clip = config.Clip
+	data := filepath.Join(work, "peer")
 	if p.client, err = connect(ctx, "http://"+addresses[0], filepath.Join(data, "admin.key")); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for the peer: %w (its log: %s)", err, tail(p.logFile)), p.stop())
 	}
@@ -57,6 +50,25 @@ func startPeer(ctx context.Context, config NodeConfig, work string) (*peer, erro
 		_, err := os.Stat(filepath.Join(data, "profiles.json"))
 		return err == nil
 	})
+}
+
+// launch starts a peer with a name of its own among those of a folder, where its
+// data and its log are. addresses are for its API, gossip and raft; start starts the
+// process.
+func launch(ctx context.Context, program, dir, name string, addresses []string, start func(*exec.Cmd) error, flags ...string) (*peer, error) {
+	p := &peer{logFile: filepath.Join(dir, name+".log")}
+	logFile, err := os.OpenFile(p.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	p.command = exec.CommandContext(ctx, program, append([]string{
+		"serve", "--data", filepath.Join(dir, name), "--http", addresses[0], "--gossip", addresses[1], "--raft", addresses[2],
+	}, flags...)...)
+	p.command.Stdout, p.command.Stderr = logFile, logFile
+	if err := errors.Join(start(p.command), logFile.Close()); err != nil { // the peer has its own copy
+		return nil, fmt.Errorf("start a peer: %w", err)
+	}
+	return p, nil
 }
 
 func connect(ctx context.Context, server, keyFile string) (*client.Client, error) {

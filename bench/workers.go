@@ -77,11 +77,7 @@ func Workers(ctx context.Context, config WorkersConfig) (report WorkersReport, e
 			report.Rounds = append(report.Rounds, WorkersRound{took[0], took[1]})
 		}
 	}
-	var ratios []float64
-	for _, round := range report.Rounds {
-		ratios = append(ratios, round.Two/round.One)
-	}
-	report.Ratio = median(ratios)
+	report.Ratio = medianOf(report.Rounds, func(r WorkersRound) float64 { return r.Two / r.One })
 	return report, nil
 }
 
@@ -96,37 +92,28 @@ func startRack(ctx context.Context, config WorkersConfig, dir string, size int) 
 		}
 		rack = nil
 	}()
-	join := ""
+	flags := []string{"--source-root", filepath.Dir(config.Clip), "--output-root", dir, "--ffmpeg", config.FFmpeg}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
 	for core := range size {
 		addresses, err := freeAddresses(ctx, 3)
 		if err != nil {
 			return rack, fmt.Errorf("find free ports: %w", err)
 		}
-		data := filepath.Join(dir, fmt.Sprintf("peer%d", core+1))
-		if err := os.MkdirAll(data, 0o700); err != nil {
-			return rack, err
-		}
-		p := &peer{clip: config.Clip, logFile: data + ".log"}
-		logFile, err := os.Create(p.logFile)
+		name := fmt.Sprintf("peer%d", core+1)
+		p, err := launch(ctx, config.Millrace, dir, name, addresses, func(command *exec.Cmd) error { return startOn(core, command) }, flags...)
 		if err != nil {
 			return rack, err
 		}
-		p.command = exec.CommandContext(ctx, config.Millrace, "serve", "--data", data, "--join", join,
-			"--http", addresses[0], "--gossip", addresses[1], "--raft", addresses[2],
-			"--source-root", filepath.Dir(config.Clip), "--output-root", dir, "--ffmpeg", config.FFmpeg)
-		if join == "" {
-			p.command.Args = slices.Delete(p.command.Args, 4, 6)
+		p.clip = config.Clip
+		if rack = append(rack, p); core > 0 {
+			continue
 		}
-		p.command.Stdout, p.command.Stderr = logFile, logFile
-		if err := errors.Join(startOn(core, p.command), logFile.Close()); err != nil {
-			return rack, fmt.Errorf("start a peer: %w", err)
-		}
-		rack = append(rack, p)
-		if join == "" {
-			join = addresses[1]
-			if p.client, err = connect(ctx, "http://"+addresses[0], filepath.Join(data, "admin.key")); err != nil {
-				return rack, fmt.Errorf("wait for the peer: %w (its log: %s)", err, tail(p.logFile))
-			}
+		// The others join the first, which is a cluster alone.
+		flags = append(flags, "--join", addresses[1])
+		if p.client, err = connect(ctx, "http://"+addresses[0], filepath.Join(dir, name, "admin.key")); err != nil {
+			return rack, fmt.Errorf("wait for the peer: %w (its log: %s)", err, tail(p.logFile))
 		}
 	}
 	if err := waitFor(ctx, readyTimeout, func() bool { return rack[0].sees(ctx, size) }); err != nil {

@@ -49,6 +49,10 @@ func (o *Organisation) UsedOn(at time.Time) time.Duration {
 // dayOf is a moment's day in UTC, which sorts as text.
 func dayOf(at time.Time) string { return at.UTC().Format(time.DateOnly) }
 
+// DayEnds is when a moment's day in UTC ends, and an organisation's minutes begin
+// anew.
+func DayEnds(at time.Time) time.Time { return at.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour) }
+
 // Tally is how many jobs an organisation has that haven't ended.
 type Tally struct {
 	Queued  int // wait for their first task to begin

@@ -63,6 +63,12 @@ func ParseWorkHours(text string) (WorkHours, error) {
 	return hours, nil
 }
 
+// UnmarshalText reads them as ParseWorkHours does.
+func (h *WorkHours) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseWorkHours(string(text))
+	return err
+}
+
 func parseDays(text string) (days [7]bool, err error) {
 	first, last, isRange := strings.Cut(strings.ToLower(text), "-")
 	if !isRange {

@@ -2,9 +2,6 @@ package node
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"millrace/cluster"
@@ -39,9 +36,6 @@ func (a *allowance) take(video time.Duration) bool {
 	a.untouched = false
 	return true
 }
-
-// tomorrow is when a moment's day in UTC ends.
-func tomorrow(now time.Time) time.Time { return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour) }
 
 // allowances is what is left of the day for each organisation that has a limit,
 // without what was let begin and hasn't yet.
@@ -114,7 +108,7 @@ func (a *allowance) hold(seen *jobSeen, record job.Record, now time.Time) *job.P
 	}
 	held.Reason = fmt.Sprintf(
 		"its %s of video don't fit in what today has left of its organisation's %d min of video per day; more may begin from %s on",
-		video.Round(time.Second), a.minutes, tomorrow(now).Format(time.RFC3339))
+		video.Round(time.Second), a.minutes, cluster.DayEnds(now).Format(time.RFC3339))
 	return held
 }
 
@@ -124,7 +118,7 @@ func (r *rack) followLimits(view cluster.View, days map[string]*allowance, now t
 		rights := scheduler.Org{ID: org.ID, Weight: org.Weight, Running: org.MaxRunning}
 		if a := days[org.ID]; a != nil && a.left <= 0 {
 			rights.Closed = fmt.Sprintf("its organisation's %d min of video per day are used up; more may begin from %s on",
-				a.minutes, tomorrow(now).Format(time.RFC3339))
+				a.minutes, cluster.DayEnds(now).Format(time.RFC3339))
 		}
 		if r.orgs[org.ID] != rights {
 			r.engine.SetOrg(rights)
@@ -138,38 +132,8 @@ func (r *rack) followLimits(view cluster.View, days map[string]*allowance, now t
 func untilTomorrow(days map[string]*allowance, now time.Time) time.Duration {
 	for _, a := range days {
 		if a.held || a.left <= 0 {
-			return min(idleStep, tomorrow(now).Sub(now))
+			return min(idleStep, cluster.DayEnds(now).Sub(now))
 		}
 	}
 	return idleStep
-}
-
-// explain says why a job's tasks run where they do or why they wait.
-func (r *rack) explain(id job.ID) []job.Placement {
-	told := r.engine.Explain(id)
-	seen := r.jobs[id]
-	switch {
-	case seen == nil:
-	case seen.held != nil:
-		told = append(told, *seen.held)
-	case len(told) == 0 && r.engine.Encoder(seen.encoders, seen.labels...) == "":
-		told = append(told, job.Placement{Task: job.TaskID(job.InspectTask), Count: 1, Reason: r.whyNoEncoder(seen.encoders, seen.labels)})
-	}
-	return told
-}
-
-// whyNoEncoder says why nothing makes a job's codec now, for people.
-func (r *rack) whyNoEncoder(encoders string, labels []string) string {
-	why := "no node that takes work has " + strings.ReplaceAll(encoders, ",", " or ")
-	if len(labels) > 0 {
-		why += " and the label " + strings.Join(labels, " and ")
-	}
-	var closed []string
-	for _, id := range slices.Sorted(maps.Keys(r.closed)) {
-		closed = append(closed, id+": "+r.closed[id])
-	}
-	if len(closed) > 0 {
-		why += "; these take none: " + strings.Join(closed[:min(len(closed), 5)], "; ")
-	}
-	return why
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"millrace/bench"
 )
@@ -25,9 +24,9 @@ func (c *benchClusterCommand) Run(ctx context.Context, std streams) error {
 	}
 	config := bench.ClusterConfig{Clients: c.Clients, Jobs: c.Jobs, Rounds: c.Rounds, Requests: c.Requests, Dir: c.Dir, Log: std.err}
 	if c.Requests > 0 {
-		program, err := os.Executable()
+		program, err := ownProgram()
 		if err != nil {
-			return fmt.Errorf("find this program's own file: %w", err)
+			return err
 		}
 		config.Millrace = program
 	}

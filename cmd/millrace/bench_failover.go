@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"millrace/bench"
 )
@@ -20,9 +19,9 @@ func (c *benchFailoverCommand) Run(ctx context.Context, std streams) error {
 	if c.Runs < 1 {
 		return usagef("--runs is %d: it must be at least 1", c.Runs)
 	}
-	program, err := os.Executable()
+	program, err := ownProgram()
 	if err != nil {
-		return fmt.Errorf("find this program's own file: %w", err)
+		return err
 	}
 	report, err := bench.Failover(ctx, bench.FailoverConfig{Millrace: program, Runs: c.Runs, Dir: c.Dir, Log: std.err})
 	if err != nil {

@@ -3,19 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"millrace/bench"
 )
 
 // benchWorkersCommand measures what a second machine is worth to a lone job.
 type benchWorkersCommand struct {
-	Clip   string `arg:"" type:"existingfile" help:"A clip of a minute or more; make bench has one."`
-	Rounds int    `default:"3" placeholder:"N" help:"How often one worker and two run the job."`
-	FFmpeg string `name:"ffmpeg" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run."`
-	Dir    string `placeholder:"DIR" help:"Folder for data and outputs; default: the system's for temporary files."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	benchClip
+	Rounds int `default:"3" placeholder:"N" help:"How often one worker and two run the job."`
 }
 
 // Run prints the ratio.
@@ -23,13 +18,9 @@ func (c *benchWorkersCommand) Run(ctx context.Context, std streams) error {
 	if c.Rounds < 1 {
 		return usagef("--rounds is %d: it must be at least 1", c.Rounds)
 	}
-	program, err := os.Executable()
+	program, clip, err := c.programAndClip()
 	if err != nil {
-		return fmt.Errorf("find this program's own file: %w", err)
-	}
-	clip, err := filepath.Abs(c.Clip)
-	if err != nil {
-		return fmt.Errorf("find the clip: %w", err)
+		return err
 	}
 	report, err := bench.Workers(ctx, bench.WorkersConfig{
 		Millrace: program, FFmpeg: c.FFmpeg, Clip: clip, Rounds: c.Rounds, Dir: c.Dir, Log: std.err,

@@ -34,12 +34,8 @@ func serve(ctx context.Context, settings Settings, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("find the folder %s: %w", settings.Data, err)
 	}
-	hours, err := node.ParseWorkHours(settings.WorkHours)
-	if err != nil {
-		return usagef("--work-hours: %w", err)
-	}
 	return node.Run(ctx, node.Config{
-		Labels: settings.Label, Hours: hours,
+		Labels: settings.Label, Hours: settings.WorkHours,
 		DataDir: data, HTTPAddr: settings.HTTP, GossipAddr: settings.Gossip, RaftAddr: settings.Raft,
 		Advertise: settings.Advertise, Expect: settings.Expect, Join: settings.Join, Bundle: settings.Bundle, MaxVoters: settings.MaxVoters,
 		Storage: stores, WebhookNetworks: settings.AllowWebhookNetwork, WebhookTimeout: settings.WebhookTimeout,

@@ -40,16 +40,16 @@ type Settings struct {
 	MaxSourceBytes      ByteSize       `group:"access" default:"1TiB" placeholder:"SIZE" help:"Largest source that is accepted."`
 	SourceCAFile        string         `name:"source-ca-file" group:"access" placeholder:"FILE" help:"PEM file of certificate authorities to trust for sources, besides the system's."`
 
-	FFmpeg            string        `name:"ffmpeg" group:"work" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run: a path, or a name to look for in PATH."`
-	FFprobe           string        `name:"ffprobe" group:"work" default:"ffprobe" placeholder:"PATH" help:"The ffprobe to run."`
-	Label             []string      `group:"work" placeholder:"LABEL" help:"What jobs can require of this machine, like ssd or site=paris; repeat for more, or separate by commas."`
-	WorkHours         string        `group:"work" placeholder:"HOURS" help:"When this machine takes work, by its own clock and time zone, like \"Mon-Fri 19:00-07:00,Sat-Sun\"; what runs at the end goes on. None: always."`
-	Slots             int           `group:"work" default:"0" placeholder:"N" help:"Encode tasks that run at once on the CPU; 0: as many as it has cores for."`
-	CacheBytes        ByteSize      `group:"work" default:"8GiB" placeholder:"SIZE" help:"Disk space for blocks of sources, under the data folder."`
-	FirstFrameTimeout time.Duration `group:"work" default:"2m" placeholder:"TIME" help:"How long ffmpeg may take to its first frame before it is killed and the task tried again."`
-	StallTimeout      time.Duration `group:"work" default:"1m" placeholder:"TIME" help:"How long ffmpeg may make no progress before it is killed and the task tried again."`
-	TransferTimeout   time.Duration `group:"work" default:"30s" placeholder:"TIME" help:"How long a transfer from or to a store may stand still before it is cut and tried again."`
-	DrainTimeout      time.Duration `group:"work" default:"30s" placeholder:"TIME" help:"How long running tasks may go on after SIGTERM before they are stopped; they are done again after the next start."`
+	FFmpeg            string         `name:"ffmpeg" group:"work" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run: a path, or a name to look for in PATH."`
+	FFprobe           string         `name:"ffprobe" group:"work" default:"ffprobe" placeholder:"PATH" help:"The ffprobe to run."`
+	Label             []string       `group:"work" placeholder:"LABEL" help:"What jobs can require of this machine, like ssd or site=paris; repeat for more, or separate by commas."`
+	WorkHours         node.WorkHours `group:"work" placeholder:"HOURS" help:"When this machine takes work, by its own clock and time zone, like \"Mon-Fri 19:00-07:00,Sat-Sun\"; what runs at the end goes on. None: always."`
+	Slots             int            `group:"work" default:"0" placeholder:"N" help:"Encode tasks that run at once on the CPU; 0: as many as it has cores for."`
+	CacheBytes        ByteSize       `group:"work" default:"8GiB" placeholder:"SIZE" help:"Disk space for blocks of sources, under the data folder."`
+	FirstFrameTimeout time.Duration  `group:"work" default:"2m" placeholder:"TIME" help:"How long ffmpeg may take to its first frame before it is killed and the task tried again."`
+	StallTimeout      time.Duration  `group:"work" default:"1m" placeholder:"TIME" help:"How long ffmpeg may make no progress before it is killed and the task tried again."`
+	TransferTimeout   time.Duration  `group:"work" default:"30s" placeholder:"TIME" help:"How long a transfer from or to a store may stand still before it is cut and tried again."`
+	DrainTimeout      time.Duration  `group:"work" default:"30s" placeholder:"TIME" help:"How long running tasks may go on after SIGTERM before they are stopped; they are done again after the next start."`
 
 	S3Endpoint  string `name:"s3-endpoint" group:"s3" placeholder:"URL" help:"Endpoint of s3:// URLs that name none; none: AWS. It may lie in any network."`
 	S3Region    string `name:"s3-region" group:"s3" placeholder:"NAME" help:"Region of s3:// URLs that name none."`
@@ -104,9 +104,6 @@ func (s *Settings) Validate() error {
 		if !job.ValidLabel(label) {
 			return usagef("--label is %q: it must be lower-case, like ssd or site=paris, and none of %s", label, strings.Join(job.EncoderKinds, ", "))
 		}
-	}
-	if _, err := node.ParseWorkHours(s.WorkHours); err != nil {
-		return usagef("--work-hours: %w", err)
 	}
 	return s.checkCluster()
 }
