@@ -20,7 +20,7 @@ build: ## build bin/millrace
 test: ## install what the tests need and run them
 	scripts/need.sh ffmpeg versitygw chromium network
 	scripts/fetch-media.sh
-	$(GO) test -timeout 20m -p 3 $(LONGEST) $$($(GO) list ./... | grep -v -x $(LONGEST:./%=-e millrace/%))
+	$(GO) test -timeout 20m $(LONGEST) $$($(GO) list ./... | grep -v -x $(LONGEST:./%=-e millrace/%))
 
 # The rooms whose tests take longest start first; they wait more than they compute.
 LONGEST := ./systemtest ./clustertest ./media
@@ -30,7 +30,7 @@ LONGEST := ./systemtest ./clustertest ./media
 race: ## under the race detector: every room, and a peer that is killed, drained and cancelled
 	scripts/need.sh ffmpeg versitygw network cc
 	scripts/fetch-media.sh
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m -p 3 -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'Killed|SIGTERM|Cancelling|EventStream' ./systemtest
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'OneHistory' ./clustertest
 

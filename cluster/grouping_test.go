@@ -153,13 +153,7 @@ func TestWhatIsProposedTogetherGoesIntoFewEntries(t *testing.T) {
 		t.Errorf("%d jobs took %d entries", jobs, n)
 	}
 	other := othersThan(peers, leader)[0]
-	g := leader.gossip()
-	g.mu.Lock()
-	seen := g.seen[other.ID()]
-	seen.Commands = groupVersion - 1
-	g.seen[other.ID()] = seen
-	g.mu.Unlock()
-	cutOff(t, other) // so that it can't say again what it knows
+	goneWithVersion(t, peers, other, groupVersion-1)
 	if n := entries("b"); n < jobs {
 		t.Errorf("one peer knows no groups, and %d jobs took %d entries", jobs, n)
 	}

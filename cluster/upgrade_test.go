@@ -321,15 +321,9 @@ func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
 	if err := follower.Call(t.Context(), leader.ID(), callPropose, newer, nil); !errors.Is(err, ErrUpgrading) {
 		t.Errorf("the leader takes it: %v", err)
 	}
-	// A peer that doesn't say is of the first version, also when it has gone. It is cut
-	// off first, so that it can't say it again.
-	cutOff(t, follower)
+	// A peer that doesn't say is of the first version, also when it has gone.
+	goneWithVersion(t, peers, follower, 0)
 	g := leader.gossip()
-	g.mu.Lock()
-	seen := g.seen[follower.ID()]
-	seen.Commands = 0
-	g.seen[follower.ID()] = seen
-	g.mu.Unlock()
 	if version, known := g.understands(raft.ServerID(follower.ID())); version != 1 || !known {
 		t.Errorf("it understands %d, %v", version, known)
 	}
@@ -341,5 +335,21 @@ func TestANewerCommandIsProposedOnlyWhenAllUnderstandIt(t *testing.T) {
 	})
 	if version, known := g.understands(raft.ServerID(follower.ID())); version != 1 || !known {
 		t.Errorf("gone, it understands %d, %v", version, known)
+	}
+}
+
+// goneWithVersion cuts a peer off and has all others think that it understood
+// commands of a version: any of them may lead next. It is cut off first, so that it
+// can't say again what it really understands.
+func goneWithVersion(t *testing.T, peers map[string]*Peer, gone *Peer, version int) {
+	t.Helper()
+	cutOff(t, gone)
+	for _, p := range othersThan(peers, gone) {
+		g := p.gossip()
+		g.mu.Lock()
+		seen := g.seen[gone.ID()]
+		seen.Commands = version
+		g.seen[gone.ID()] = seen
+		g.mu.Unlock()
 	}
 }
