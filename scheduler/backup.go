@@ -117,7 +117,7 @@ func (e *Engine) elsewhere(r *run) (best *way, where *device, threads int) {
 // wanted says whether anything waits that could use a host's room.
 func (h *host) wanted() bool {
 	return slices.ContainsFunc(h.devices, func(d *device) bool {
-		return slices.ContainsFunc(d.class.piles, func(p *pile) bool { return p.tasks > 0 })
+		return slices.ContainsFunc(d.class.ways, func(w *way) bool { return w.pile.tasks > 0 })
 	})
 }
 

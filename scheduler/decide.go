@@ -32,7 +32,7 @@ func (e *Engine) Decide() []Assignment {
 				break
 			}
 			p, g := l.pile, l.jobs.items[0]
-			d, w, threads, room := e.spot(p, g, best)
+			d, why, threads, room := e.spot(p, g, best)
 			if d == nil {
 				p.full, p.fullBest = !best || !room, true
 				if !room {
@@ -40,8 +40,7 @@ func (e *Engine) Decide() []Assignment {
 				}
 				continue
 			}
-			why := choice{way: w, best: best, light: e.horizon <= e.quickest(p, g.tasks[0].frames)}
-			a, r := e.start(g, d, w, threads)
+			a, r := e.start(g, d, why.way, threads)
 			r.why = why
 			placed, runs = append(placed, a), append(runs, r)
 		}
@@ -117,14 +116,15 @@ func brief(kind job.TaskKind) bool {
 // spot is the steps ways and fit: where the first task of a group goes. With
 // best, only where no other work is needed more. room says whether any way had
 // room at all.
-func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way, threads int, room bool) {
+func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice, threads int, room bool) {
 	if !p.hasRoom() {
 		p.noRoom()
-		return nil, nil, 0, false
+		return nil, why, 0, false
 	}
 	t := &g.tasks[0]
 	unfit := e.unfit(p, g)
 	light := e.horizon <= e.quickest(p, t.frames)
+	why.best, why.light = best, light
 	least, found := math.Inf(1), false
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
@@ -145,7 +145,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 				n = int(max(1, min(widest, d.host.free[Threads]/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
 			}
 			if score < least && (best && !light || e.worthIt(g, w, n, light, unfit)) {
-				device, chosen, least, threads = d, w, score, n
+				device, why.way, least, threads = d, w, score, n
 			}
 		}
 		if device != nil || len(t.failedOn) == 0 {
@@ -155,7 +155,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, chosen *way
 	if !found && !best && unfit == nil {
 		p.noRoom()
 	}
-	return device, chosen, threads, true
+	return device, why, threads, true
 }
 
 // quickest is the least time that a task could take.

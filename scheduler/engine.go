@@ -312,7 +312,6 @@ func (e *Engine) addWays(p *pile, c *class) {
 		p.ways, c.ways = append(p.ways, w), append(c.ways, w)
 	}
 	if len(list) > 0 {
-		c.piles = append(c.piles, p)
 		p.mixed = p.isMixed()
 	}
 }

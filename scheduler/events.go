@@ -229,9 +229,8 @@ type Run struct {
 	FailedOn []string
 	// BackupOf is the attempt that it is a backup of, 0 if it is none; BackedUp says
 	// that it has had one itself.
-	BackupOf        int
-	BackedUp        bool
-	AlreadyFinished int64 // frames
+	BackupOf int
+	BackedUp bool
 }
 
 // Adopt counts the room of an attempt that runs, and says whether it could: the

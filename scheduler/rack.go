@@ -153,9 +153,8 @@ type class struct {
 	devices int // open ones
 	// ends are when running attempts are expected to end, soonest first.
 	ends endHeap
-	// piles have a way on this class; ways are those.
-	piles []*pile
-	ways  []*way
+	// ways are those in which any work can be done on this class.
+	ways []*way
 }
 
 // hostClass is hosts that are alike.
