@@ -51,16 +51,22 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	now, next := l.now(), idleStep
 	changes := make(map[job.ID]job.EncoderChange)
 	missing := make(map[made]time.Time)
-	for record := range view.Unsettled() {
-		row, bound := boundTo(record)
-		if !bound {
+	offers := make(map[made]bool) // of those that were asked for
+	offered := func(with made) bool {
+		is, known := offers[with]
+		if !known {
+			is = l.offered(view, with)
+			offers[with] = is
+		}
+		return is
+	}
+	l.survey.look(view)
+	for _, j := range l.survey.jobs {
+		if !j.bound {
 			continue
 		}
-		reason, with := "", made{row.Encoder, record.Headers()}
-		if row.Kind != hwaccel.CPU {
-			reason = worn(record, row.Encoder)
-		}
-		if reason == "" && waits(record) && !l.offered(view, with, record.Job.Spec.RequiredLabels()) {
+		record, row, reason, with := j.record, j.row, j.worn, j.with
+		if reason == "" && j.waits && !offered(with) {
 			since, known := l.encoderMissing[with]
 			if !known {
 				since = now
@@ -70,7 +76,7 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 				next = min(next, wait)
 				continue
 			}
-			if l.offered(view, made{encoder: row.Encoder}, record.Job.Spec.RequiredLabels()) {
+			if offered(made{encoder: row.Encoder, labels: with.labels}) {
 				changes[record.Job.ID] = changeTo(record, row, row, fmt.Sprintf(
 					"no node has a device any more whose %s writes the headers of the chunks that were made", row.Encoder))
 				continue
@@ -88,9 +94,12 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	return changes, next
 }
 
-// made is what a job's chunks are made with: an encoder, and the headers that it
-// writes, empty for any.
-type made struct{ encoder, headers string }
+// made is what a job's chunks are made with: an encoder, the headers that it writes,
+// empty for any, and the labels that nodes must have, with commas between them.
+type made struct{ encoder, headers, labels string }
+
+// labelsFor are the labels that a job's nodes must have, as in made.
+func labelsFor(spec job.Spec) string { return strings.Join(spec.RequiredLabels(), ",") }
 
 // waits says whether any of a job's chunks waits for a device.
 func waits(record job.Record) bool {
@@ -130,10 +139,14 @@ func worn(record job.Record, encoder string) string {
 	return ""
 }
 
-// offered says whether an open node has a device on which the encoder works and
-// writes such headers.
-func (l *leader) offered(view cluster.View, with made, labels []string) bool {
+// offered says whether an open node with such labels has a device on which the
+// encoder works and writes such headers.
+func (l *leader) offered(view cluster.View, with made) bool {
 	now := l.now()
+	var labels []string
+	if with.labels != "" {
+		labels = strings.Split(with.labels, ",")
+	}
 	for _, worker := range l.workers {
 		if worker.closed(view, now) != "" || slices.ContainsFunc(labels, func(label string) bool { return !slices.Contains(worker.report.Labels, label) }) {
 			continue
@@ -165,7 +178,7 @@ func (l *leader) nextBest(view cluster.View, row hwaccel.Row, spec job.Spec) (hw
 	var names []string
 	after := false
 	for _, other := range hwaccel.Rows() {
-		if after && other.Codec == row.Codec && job.OfKind(other.Encoder, spec.RequiredKind()) && l.offered(view, made{encoder: other.Encoder}, spec.RequiredLabels()) {
+		if after && other.Codec == row.Codec && job.OfKind(other.Encoder, spec.RequiredKind()) && l.offered(view, made{encoder: other.Encoder, labels: labelsFor(spec)}) {
 			names = append(names, other.Encoder)
 		}
 		after = after || other.Encoder == row.Encoder

@@ -152,3 +152,22 @@ func TestASourcesFaultChangesNoEncoder(t *testing.T) {
 		t.Errorf("it is %s", got)
 	}
 }
+
+func TestTheGraceOfAnEncoderIsThatOfAJobsOwnLabels(t *testing.T) {
+	r := newRig(t)
+	r.planOne("jlabelled", 1, func(spec *job.Spec) { spec.Requires = []string{"site=gone"} })
+	r.planOne("jother", 1, nil)
+	r.worker("n", 1)
+	r.encoderChanges(r.peer.Stale()) // no node has the label
+	r.time = r.time.Add(encoderGrace)
+	if _, err := r.note(Report{Node: "n", Session: "s"}); err != nil { // and now none has the encoder
+		t.Fatal(err)
+	}
+	changes, again := r.encoderChanges(r.peer.Stale())
+	if len(changes) > 0 || again > encoderGrace {
+		t.Errorf("the changes are %v, the next look in %s", changes, again)
+	}
+	if since := r.encoderMissing[made{encoder: "libx264"}]; !since.Equal(r.time) || len(r.encoderMissing) != 2 {
+		t.Errorf("these are missing: %v", r.encoderMissing)
+	}
+}

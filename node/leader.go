@@ -39,7 +39,7 @@ type leader struct {
 	// losing are the attempts that are just being declared lost.
 	losing map[job.Ref]bool
 	// encoderMissing is since when no open node offers an encoder, or its headers,
-	// that a job is bound to.
+	// that a job is bound to, with the labels that the job requires.
 	encoderMissing map[made]time.Time
 	// retryAt is when a task that failed may be tried again.
 	retryAt map[taskKey]time.Time
@@ -48,6 +48,8 @@ type leader struct {
 	shown map[runKey]float64
 	// backups is how backup attempts did.
 	backups backups
+	// survey is what of the state was looked at last.
+	survey survey
 	// rack is the scheduler's engine, nil until it is needed.
 	rack *rack
 	// kick wakes the scheduling loop; notice wakes the polls that wait.
@@ -106,7 +108,7 @@ func (l *leader) begin() {
 	l.leading = true
 	clear(l.retryAt)
 	clear(l.workers)
-	l.rack = nil
+	l.rack, l.survey = nil, survey{}
 	l.losing = make(map[job.Ref]bool)
 	l.encoderMissing = nil
 	// Whoever holds attempts has a whole lease to report.
@@ -122,6 +124,7 @@ func (l *leader) begin() {
 func (l *leader) end() {
 	l.mu.Lock()
 	l.leading, l.awake = false, time.Time{}
+	l.rack, l.survey = nil, survey{} // they would keep the state of now for as long as another leads
 	l.mu.Unlock()
 	l.wakePolls()
 }
@@ -273,7 +276,11 @@ func (l *leader) backOff(ended Ended) {
 func (l *leader) ordersFor(report Report) (start []Order, stop []job.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	start, stop = compare(l.state.Stale(), report)
+	if !l.leading {
+		return nil, nil
+	}
+	l.survey.look(l.state.Stale())
+	start, stop = compare(l.survey.heldBy(report.Node), report)
 	if worker := l.workers[report.Node]; worker != nil && worker.report.Session == report.Session {
 		for _, order := range start {
 			worker.sent[order.Ref] = true
@@ -282,7 +289,8 @@ func (l *leader) ordersFor(report Report) (start []Order, stop []job.Ref) {
 	return start, stop
 }
 
-func compare(view cluster.View, report Report) (start []Order, stop []job.Ref) {
+// compare does so for the jobs of which the worker holds attempts.
+func compare(held []*surveyed, report Report) (start []Order, stop []job.Ref) {
 	known := make(map[job.Ref]bool)
 	for _, running := range report.Running {
 		known[running.Ref] = true
@@ -292,20 +300,14 @@ func compare(view cluster.View, report Report) (start []Order, stop []job.Ref) {
 		ended[e.Ref] = true
 	}
 	wanted := make(map[job.Ref]bool)
-	for record := range view.Unsettled() {
-		for _, task := range record.Tasks {
-			if task.State != job.TaskRunning {
+	for _, j := range held {
+		for _, h := range j.holders {
+			if h.task.State != job.TaskRunning || h.attempt.Node != report.Node || h.attempt.Session != report.Session {
 				continue
 			}
-			for attempt := range task.Holders() {
-				if attempt.Node != report.Node || attempt.Session != report.Session {
-					continue
-				}
-				ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}
-				wanted[ref] = true
-				if !known[ref] && !ended[ref] {
-					start = append(start, orderFor(record, task, attempt))
-				}
+			wanted[h.ref] = true
+			if !known[h.ref] && !ended[h.ref] {
+				start = append(start, orderFor(j.record, h.task, h.attempt))
 			}
 		}
 	}

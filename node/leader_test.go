@@ -18,12 +18,12 @@ const jobID job.ID = "5KQfnXCg8Qh"
 // are played by the test.
 type rig struct {
 	*leader
-	t    *testing.T
+	t    testing.TB
 	peer *cluster.Peer
 	time time.Time
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	peer, err := cluster.Open(t.Context(), cluster.Config{
 		DataDir: t.TempDir(), RaftAddr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),

@@ -76,9 +76,9 @@ func (r *rack) allowances(view cluster.View, now time.Time) map[string]*allowanc
 
 // lookAgain forgets how an organisation's jobs were, so that each is looked at.
 func (r *rack) lookAgain(org string) {
-	for _, seen := range r.jobs {
-		if seen.record.Job != nil && seen.record.Job.Org == org {
-			seen.record = job.Record{}
+	for id, seen := range r.jobs {
+		if seen.org == org {
+			r.again[id] = true
 		}
 	}
 }

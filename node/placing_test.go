@@ -80,7 +80,7 @@ func TestAJobIsPlannedForAnEncoderOfTheNodesThatItRequires(t *testing.T) {
 		t.Errorf("with the label ssd %q is taken", r.rack.engine.Encoder(seen.encoders, seen.labels...))
 	}
 	view := r.peer.Stale()
-	if with := (made{encoder: "libx264"}); !r.offered(view, with, []string{"ssd"}) || r.offered(view, with, []string{"tape"}) {
+	if !r.offered(view, made{encoder: "libx264", labels: "ssd"}) || r.offered(view, made{encoder: "libx264", labels: "ssd,tape"}) {
 		t.Error("what nodes offer doesn't depend on their labels")
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -16,15 +17,23 @@ import (
 type rack struct {
 	engine  *scheduler.Engine
 	jobs    map[job.ID]*jobSeen
-	nodes   map[string]bool
+	again   map[job.ID]bool // to be looked at though they haven't changed
+	begun   bool            // it has looked at all of them once
+	nodes   map[string]nodeSeen
 	closed  map[string]string        // why nodes take nothing new
 	orgs    map[string]scheduler.Org // as the engine was told
 	minutes map[string]int           // that each organisation has each day
 }
 
+// nodeSeen is what the engine was told of a node: a worker's report never changes.
+type nodeSeen struct {
+	worker *workerSeen
+	closed string
+}
+
 // jobSeen is what the engine was told of a job.
 type jobSeen struct {
-	record   job.Record
+	org      string
 	encoders string   // that can make its codec
 	labels   []string // that its nodes must have
 	tasks    map[job.TaskID]taskSeen
@@ -53,7 +62,7 @@ func (s taskSeen) without(other taskSeen) []int {
 }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), nodes: make(map[string]bool), closed: make(map[string]string), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), again: make(map[job.ID]bool), nodes: make(map[string]nodeSeen), closed: make(map[string]string), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -65,35 +74,52 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 	r.followNodes(view, l, now)
 	days := r.allowances(view, now)
 	r.followLimits(view, days, now)
-	unsettled := make(map[job.ID]bool, len(r.jobs))
-	for record := range view.Unsettled() {
-		id := record.Job.ID
-		unsettled[id] = true
+	l.survey.look(view)
+	there, gone := r.toLookAt(&l.survey, delayed)
+	for _, j := range there {
+		record, id := j.record, j.record.Job.ID
 		seen := r.jobs[id]
 		if seen == nil {
-			seen = &jobSeen{encoders: encodersFor(record.Job.Spec), labels: record.Job.Spec.RequiredLabels(), tasks: make(map[job.TaskID]taskSeen)}
+			seen = &jobSeen{org: record.Job.Org, encoders: encodersFor(record.Job.Spec), labels: record.Job.Spec.RequiredLabels(), tasks: make(map[job.TaskID]taskSeen)}
 			r.jobs[id] = seen
 		}
-		if same(seen.record, record) && !delayed[id] {
-			continue
-		}
-		seen.record, seen.held = record, days[record.Job.Org].hold(seen, record, now)
+		seen.held = days[record.Job.Org].hold(seen, record, now)
 		if !r.followJob(seen, record, l, now) {
-			seen.record = job.Record{} // look again when more nodes are known
+			r.again[id] = true // when more nodes are known
 		}
 	}
-	for id, seen := range r.jobs {
-		if unsettled[id] {
-			continue
-		}
+	for _, id := range gone {
 		record, _ := view.Record(id)
-		r.endAll(id, seen, record)
+		r.endAll(id, r.jobs[id], record)
 		r.engine.RemoveJob(id)
 		delete(r.jobs, id)
 	}
 	r.followLimits(view, days, now)
-	l.forget(unsettled)
+	l.forget()
 	return min(next, untilTomorrow(days, now))
+}
+
+// toLookAt lists the jobs of a survey that the engine must be told of, oldest first,
+// and those that it knows and that are settled.
+func (r *rack) toLookAt(s *survey, delayed map[job.ID]bool) (there []*surveyed, gone []job.ID) {
+	news, again := s.news(), r.again
+	r.again = make(map[job.ID]bool)
+	if !r.begun {
+		r.begun = true
+		return s.jobs, nil
+	}
+	maps.Copy(news, again)
+	maps.Copy(news, delayed)
+	for id := range news {
+		if j := s.byID[id]; j != nil {
+			there = append(there, j)
+		} else if r.jobs[id] != nil {
+			gone = append(gone, id)
+		}
+	}
+	slices.SortFunc(there, func(a, b *surveyed) int { return cmp.Compare(a.place, b.place) })
+	slices.Sort(gone)
+	return there, gone
 }
 
 // same says whether nothing in a job changed: what the state holds is never
@@ -119,15 +145,19 @@ func (l *leader) delayed(now time.Time) (map[job.ID]bool, time.Duration) {
 func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(l.workers)) {
 		worker := l.workers[id]
-		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
 		closed := worker.closed(view, now)
+		told := nodeSeen{worker, closed}
+		if r.nodes[id] == told {
+			continue
+		}
+		r.nodes[id] = told
+		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
 		if delete(r.closed, id); closed != "" {
 			r.closed[id] = closed
 		}
 		r.engine.SetNode(scheduler.Node{
 			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: closed, Labels: worker.report.Labels,
 		})
-		r.nodes[id] = true
 	}
 	for id := range r.nodes {
 		if l.workers[id] == nil {
@@ -289,7 +319,7 @@ func (r *rack) refused(placed []scheduler.Assignment, started []job.Ref) {
 		r.engine.End(ref, 0)
 		if seen := r.jobs[a.Job]; seen != nil {
 			seen.tasks[a.Task] = taskSeen{running: [job.MaxHolders]int{a.BackupOf}}
-			seen.record = job.Record{} // look again
+			r.again[a.Job] = true
 		}
 	}
 }

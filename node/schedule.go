@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,35 +109,42 @@ func (l *leader) lostAttempts(view cluster.View) (map[string][]job.Ref, time.Dur
 		lost[reason] = append(lost[reason], ref)
 		l.losing[ref] = true
 	}
-	for record := range view.Unsettled() {
-		for _, task := range record.Tasks {
-			for attempt := range task.Holders() {
-				ref := job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}
-				worker := l.workers[attempt.Node]
-				switch {
-				case worker == nil:
-					lose(ref, "the node is not in the cluster")
-				case worker.session != "" && worker.session != attempt.Session:
-					lose(ref, reasonRestarted)
-				case worker.dead != "":
-					lose(ref, worker.dead)
-				case now.Sub(worker.seen) > LeaseTime:
-					lose(ref, fmt.Sprintf("the node was silent for more than %s", LeaseTime))
-				case task.State == job.TaskStopping && !worker.unheard && worker.gone(ref):
-					lose(ref, "the node had no such attempt")
-				default:
-					next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
-				}
+	l.survey.look(view)
+	for node, held := range l.survey.held {
+		worker := l.workers[node]
+		if worker != nil && worker.dead == "" && now.Sub(worker.seen) <= LeaseTime && held.only(worker.session) {
+			next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
+			continue
+		}
+		for h := range l.survey.holdings(node) {
+			switch {
+			case worker == nil:
+				lose(h.ref, "the node is not in the cluster")
+			case worker.session != "" && worker.session != h.attempt.Session:
+				lose(h.ref, reasonRestarted)
+			case worker.dead != "":
+				lose(h.ref, worker.dead)
+			case now.Sub(worker.seen) > LeaseTime:
+				lose(h.ref, fmt.Sprintf("the node was silent for more than %s", LeaseTime))
+			case h.task.State == job.TaskStopping && !worker.unheard && worker.gone(h.ref):
+				lose(h.ref, "the node had no such attempt")
+			default:
+				next = min(next, LeaseTime-now.Sub(worker.seen)+time.Millisecond)
 			}
 		}
+	}
+	for _, refs := range lost { // the nodes came in no order
+		slices.SortFunc(refs, func(a, b job.Ref) int {
+			return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Task, b.Task), cmp.Compare(a.Attempt, b.Attempt))
+		})
 	}
 	return lost, next
 }
 
 // forget drops what is remembered of jobs that are settled.
-func (l *leader) forget(unsettled map[job.ID]bool) {
-	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return !unsettled[key.job] })
-	maps.DeleteFunc(l.shown, func(key runKey, _ float64) bool { return !unsettled[key.job] })
+func (l *leader) forget() {
+	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return l.survey.byID[key.job] == nil })
+	maps.DeleteFunc(l.shown, func(key runKey, _ float64) bool { return l.survey.byID[key.job] == nil })
 }
 
 // audioPixels is what encoding a frame's worth of AAC costs, as pixels of
