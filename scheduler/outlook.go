@@ -272,7 +272,7 @@ const (
 // waits the longer are chunks.
 func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int {
 	if outlook.Run == 0 || outlook.SecondsPerFrame <= 0 {
-		return Cut(timeline, outlook.Slots, leads)
+		return Cut(timeline, outlook.Slots, outlook.SecondsPerFrame, leads)
 	}
 	segment := timeline.At(timeline.SegmentFrames)
 	run := outlook.SecondsPerFrame * float64(timeline.SegmentFrames)
