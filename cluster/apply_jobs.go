@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"millrace/job"
 )
@@ -12,8 +13,7 @@ func (c CreateJob) apply(t *tx) (any, error) {
 		return nil, err
 	}
 	if c.IdempotencyKey != "" {
-		if earlier, ok := first[*idempotencyRow](t.txn, tableIdempotency, indexID, idempotencyKey(c.Org, c.IdempotencyKey)); ok &&
-			c.At.Sub(earlier.At) < IdempotencyWindow {
+		if earlier, ok := earlierUse(t.txn, c.Org, c.IdempotencyKey, c.At); ok {
 			if earlier.RequestHash != c.RequestHash {
 				return nil, ErrIdempotencyConflict
 			}
@@ -46,11 +46,17 @@ func (c CreateJob) apply(t *tx) (any, error) {
 	return created, nil
 }
 
-// version implements versioned: before version 3 nothing was known of where a job
-// may run; an older leader would run it anywhere.
+// earlierUse finds the submission that one under the same key at a time repeats.
+func earlierUse(txn *transaction, org, key string, at time.Time) (*idempotencyRow, bool) {
+	earlier, ok := first[*idempotencyRow](txn, tableIdempotency, indexID, idempotencyKey(org, key))
+	return earlier, ok && at.Sub(earlier.At) < IdempotencyWindow
+}
+
+// version implements versioned: a peer that doesn't know what a job may require
+// would lose that from its state, and as a leader run the job anywhere.
 func (c CreateJob) version() int {
-	if len(c.Spec.Requires) > 0 || c.Spec.Prefer != "" || !c.Spec.Deadline.IsZero() {
-		return 3
+	if c.Spec.Placed() {
+		return 5
 	}
 	return 1
 }

@@ -26,10 +26,17 @@ const lineProposals = "proposals"
 // snapshotVersion is the newest format that this peer reads. In version 1 the
 // tasks of settled jobs weren't packed; version 3 has limits of organisations, and
 // is written only where there are any: an older peer, which would forget them, must
-// not take it for whole. So is version 4, where a running task has a backup.
-const snapshotVersion = 4
+// not take it for whole. So are version 4, where a running task has a backup, and
+// version 5, where a job says where or by when it is to be done: also one that has
+// ended, for it can be retried.
+const snapshotVersion = 5
 
 func formatOf(txn *transaction) int {
+	for row := range scan[*jobRow](txn, tableJobs, indexID, nil) {
+		if row.job.Spec.Placed() {
+			return 5
+		}
+	}
 	for row := range scan[*jobRow](txn, tableJobs, indexUnsettled, nil) {
 		if slices.ContainsFunc(row.tasks, (*job.Task).BackedUp) {
 			return 4

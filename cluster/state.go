@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"millrace/job"
 )
@@ -42,6 +43,11 @@ func (v *view) Job(org string, id job.ID) (*job.Job, bool) {
 		return nil, false
 	}
 	return row.job, true
+}
+
+func (v *view) Repeats(org, idempotencyKey string, at time.Time) bool {
+	_, repeats := earlierUse(v.txn(), org, idempotencyKey, at)
+	return repeats
 }
 
 func (v *view) Record(id job.ID) (job.Record, bool) {

@@ -93,6 +93,10 @@ func (p *Peer) obey(ctx context.Context, verb, arg string) string {
 		return answer(p.Propose(ctx, createOrg("default")))
 	case "create":
 		return answer(p.Propose(ctx, createJob("default", job.ID(arg))))
+	case "place":
+		placed := createJob("default", job.ID(arg))
+		placed.Spec.Requires = []string{"ssd"}
+		return answer(p.Propose(ctx, placed))
 	case "rush": // many at once, which may go into one entry
 		var all sync.WaitGroup
 		var made atomic.Int64
@@ -257,6 +261,9 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 			if said := p.ask("note"); !strings.Contains(said, ErrUpgrading.Error()) {
 				t.Errorf("%s is upgraded, others aren't, and the new command gives: %s", id, said)
 			}
+			if said := p.ask("place placed" + id); !strings.Contains(said, ErrUpgrading.Error()) {
+				t.Errorf("%s is upgraded, others aren't, and a job that requires something gives: %s", id, said)
+			}
 		}
 	}
 	eventually(t, "the new command is taken", func() string {
@@ -265,6 +272,9 @@ func TestAClusterIsUpgradedOnePeerAtATime(t *testing.T) {
 		}
 		return ""
 	})
+	if said := peers["b"].ask("place placedzzzzz"); said != "ok" {
+		t.Errorf("all are upgraded, and a job that requires something gives: %s", said)
+	}
 	stop()
 	writing.Wait()
 	for id, p := range peers {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/job"
 )
@@ -16,11 +17,64 @@ func TestCommandsNeedTheVersionThatTheirUseCameWith(t *testing.T) {
 	}{
 		"another encoder":                      {ChangeEncoder{Change: job.EncoderChange{From: "h264_nvenc", To: "libx264"}}, 1},
 		"the same encoder, with other headers": {ChangeEncoder{Change: job.EncoderChange{From: "libx264", To: "libx264"}}, 3},
+		"a job":                                {CreateJob{}, 1},
+		"a job that requires something":        {CreateJob{Spec: job.Spec{Requires: []string{"ssd"}}}, 5},
+		"a job that prefers something":         {CreateJob{Spec: job.Spec{Prefer: job.PreferEnergy}}, 5},
+		"a job with a deadline":                {CreateJob{Spec: job.Spec{Deadline: noon}}, 5},
 		"an attempt":                           {StartAttempts{Assignments: []JobAssignment{{}}}, 1},
 		"a backup attempt":                     {StartAttempts{Assignments: []JobAssignment{{}, {Assignment: job.Assignment{BackupOf: 1}}}}, 3},
 	} {
 		if got := versionOf(test.command); got != test.want {
 			t.Errorf("%s needs version %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestSnapshotsWithAJobThatRequiresSomethingAreForPeersThatKnowThat(t *testing.T) {
+	b := newBench(t)
+	b.do(createOrg("default"))
+	header := func() string { line, _, _ := strings.Cut(string(b.bytes()), "\n"); return line }
+	if strings.Contains(header(), `"version":5`) {
+		t.Errorf("without such a job the header is %s", header())
+	}
+	placed := createJob("default", jobA)
+	placed.Spec.Requires, placed.Spec.Prefer, placed.Spec.Deadline = []string{"ssd"}, job.PreferEnergy, noon.AddDate(0, 0, 1)
+	b.do(placed)
+	if !strings.Contains(header(), `"version":5`) {
+		t.Errorf("the header is %s", header())
+	}
+	restored := newBench(t)
+	if err := restored.m.Restore(io.NopCloser(bytes.NewReader(b.bytes()))); err != nil {
+		t.Fatal(err)
+	}
+	record, _ := restored.view().Record(jobA)
+	if spec := record.Job.Spec; len(spec.Requires) != 1 || spec.Prefer != job.PreferEnergy || !spec.Deadline.Equal(placed.Spec.Deadline) {
+		t.Errorf("restored it is %+v", spec)
+	}
+	b.do(CancelJob{Org: "default", ID: jobA, At: noon})
+	if !strings.Contains(header(), `"version":5`) {
+		t.Errorf("ended, when it can be retried, the header is %s", header())
+	}
+}
+
+func TestASubmissionRepeatsAnEarlierOneForADay(t *testing.T) {
+	b := newBench(t)
+	b.do(createOrg("default"))
+	b.do(createOrg("other"))
+	first := createJob("default", jobA)
+	first.IdempotencyKey, first.At = "k", noon
+	b.do(first)
+	for _, test := range []struct {
+		org, key string
+		at       time.Time
+		want     bool
+	}{
+		{"default", "k", noon.Add(time.Minute), true},
+		{"default", "k", noon.Add(IdempotencyWindow), false},
+		{"default", "l", noon, false}, {"other", "k", noon, false}, {"default", "", noon, false},
+	} {
+		if got := b.view().Repeats(test.org, test.key, test.at); got != test.want {
+			t.Errorf("%+v: %v", test, got)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"iter"
+	"time"
 
 	"millrace/job"
 )
@@ -20,6 +21,10 @@ type View interface {
 	// KeyByHash finds a key that isn't revoked by the SHA-256 of its text.
 	KeyByHash(sha256 []byte) (*Key, bool)
 	Keys(org string) []*Key
+
+	// Repeats says whether a submission under an idempotency key at a time is answered
+	// by an earlier one's job, or refused as another request (see CreateJob).
+	Repeats(org, idempotencyKey string, at time.Time) bool
 
 	// Job finds a job of an organisation.
 	Job(org string, id job.ID) (*job.Job, bool)
