@@ -53,6 +53,10 @@ func (s *Server) createJob(c *call) error {
 	if err != nil {
 		return err
 	}
+	now := s.config.Now().UTC()
+	if err := s.checkDeadline(c, request, now); err != nil {
+		return err
+	}
 	id, err := job.NewID(s.config.Random)
 	if err != nil {
 		return err
@@ -61,7 +65,7 @@ func (s *Server) createJob(c *call) error {
 	if err != nil {
 		return err
 	}
-	command := cluster.CreateJob{ID: id, Org: c.org(), Spec: spec, At: s.config.Now().UTC()}
+	command := cluster.CreateJob{ID: id, Org: c.org(), Spec: spec, At: now}
 	if request.idempotencyKey != "" {
 		command.IdempotencyKey, command.RequestHash = request.idempotencyKey, request.hash()
 	}
@@ -125,7 +129,6 @@ func (s *Server) readCreateRequest(body []byte, header http.Header) (*createRequ
 		request.SegmentDuration = time.Duration(math.Round(seconds*1000)) * time.Millisecond
 	}
 	request.readResolutions(fields["resolutions"], wrong)
-	request.readPlacing(fields["deadline"], s.config.Now(), wrong)
 	if raw, given := fields["client_metadata"]; given && wrong["client_metadata"] == nil && kindOf(bytes.TrimSpace(raw)) == "object" {
 		var compact bytes.Buffer
 		_ = json.Compact(&compact, raw) // it is valid JSON
@@ -139,6 +142,7 @@ func (s *Server) readCreateRequest(body []byte, header http.Header) (*createRequ
 		s.readOutput(request, outputPath, wrong)
 	}
 	request.readIdempotencyKey(header, wrong)
+	request.readPlacing(fields["deadline"], s.config.Now(), wrong)
 	return request, wrong.problem()
 }
 

@@ -2,7 +2,7 @@ package api
 
 import (
 	"encoding/json"
-	"slices"
+	"fmt"
 	"strings"
 	"time"
 
@@ -14,10 +14,10 @@ func (r *createRequest) readPlacing(deadline json.RawMessage, now time.Time, wro
 	kind := ""
 	for _, required := range r.Requires {
 		switch {
-		case slices.Contains(job.EncoderKinds, required) && kind != "":
+		case job.IsEncoderKind(required) && kind != "":
 			wrong.add("requires", "A job is made by one kind of encoder: it can't require both %s and %s.", kind, required)
 			return
-		case slices.Contains(job.EncoderKinds, required):
+		case job.IsEncoderKind(required):
 			kind = required
 		case !job.ValidLabel(required):
 			wrong.add("requires", "%s is not a valid choice; use %s, or a node's label, like ssd or site=paris.", quote(required), strings.Join(job.EncoderKinds, ", "))
@@ -36,9 +36,27 @@ func (r *createRequest) readPlacing(deadline json.RawMessage, now time.Time, wro
 	switch {
 	case err != nil:
 		wrong.add("deadline", "%s is not a time like 2026-11-25T18:30:00+01:00.", quote(text))
-	case at.Before(now):
+	case at.Before(now) && r.idempotencyKey == "":
 		wrong.add("deadline", "%s is over.", text)
 	default:
 		r.Deadline = at.UTC()
 	}
+}
+
+// checkDeadline refuses a deadline that is over, unless the request is a repeat of
+// one that was made in time: that gets the answer of then.
+func (s *Server) checkDeadline(c *call, r *createRequest, now time.Time) error {
+	if r.Deadline.IsZero() || !r.Deadline.Before(now) {
+		return nil
+	}
+	view, err := s.config.State.View(c.r.Context())
+	if err != nil {
+		return fmt.Errorf("look for an earlier request of this key: %w", err)
+	}
+	if view.Repeats(c.org(), r.idempotencyKey, now) {
+		return nil
+	}
+	wrong := fieldErrors{}
+	wrong.add("deadline", "%s is over.", r.Deadline.Format(time.RFC3339))
+	return wrong.problem()
 }

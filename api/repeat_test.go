@@ -9,6 +9,23 @@ import (
 	"time"
 )
 
+func TestARepeatAfterTheDeadlineGetsTheAnswerOfThen(t *testing.T) {
+	f := newFixture(t)
+	post := func(body string) answer { return f.do("default/submit", "POST", jobsPath, body) }
+	soon := `"deadline":"2026-11-24T13:00:00Z"`
+	first := f.want(http.StatusCreated, post(with(soon+`,"idempotency_key":"k"`)))
+	f.clock.advance(3 * time.Hour)
+	if again := f.want(http.StatusCreated, post(with(soon+`,"idempotency_key":"k"`))); again.body != first.body {
+		t.Errorf("got %s, first %s", again.body, first.body)
+	}
+	f.want(http.StatusConflict, post(with(`"deadline":"2026-11-24T13:00:01Z","idempotency_key":"k"`)))
+	for _, late := range []string{soon, soon + `,"idempotency_key":"another"`} {
+		if refused := f.want(http.StatusBadRequest, post(with(late))); !strings.Contains(refused.body, "is over") {
+			t.Errorf("%s: %s", late, refused.body)
+		}
+	}
+}
+
 func TestSameIdempotencyKeyAtOnceMakesOneJob(t *testing.T) {
 	f := newFixture(t)
 	answers := make([]answer, 8)
