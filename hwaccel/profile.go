@@ -43,6 +43,9 @@ type EncoderProfile struct {
 	SessionsFramesPerSecond float64 `json:"sessions_frames_per_second,omitempty"`
 	// SSIM is how like the source the trial's pictures were, 1 is equal.
 	SSIM float64 `json:"ssim,omitempty"`
+	// JoulesPerFrame is by rung what a frame of the fastest trial took of the
+	// device's energy, beyond what it draws at rest; none where that can't be read.
+	JoulesPerFrame map[string]float64 `json:"joules_per_frame,omitempty"`
 	// Without names the features of the encoder's row that the device refuses.
 	Without []string `json:"without,omitempty"`
 	// Signature tells apart what devices write into a stream's header for the
@@ -102,6 +105,18 @@ func (p Profile) Headers(encoder string) string {
 		return fmt.Sprintf("ffmpeg %s", p.FFmpegBuild)
 	}
 	return fmt.Sprintf("%s, driver %s, ffmpeg %s", p.Device.Name, p.Device.Driver, p.FFmpegBuild)
+}
+
+// Watts is what the device draws for one encode at FramesPerSecond, beyond what it
+// draws at rest; 0 where that isn't known.
+func (e EncoderProfile) Watts() float64 {
+	watts := 0.0
+	for _, rung := range rungs { // the largest that was measured has the least of the start in it
+		if joules, fps := e.JoulesPerFrame[rung.name], e.FramesPerSecond[rung.name]; joules > 0 && fps > 0 {
+			watts = joules * fps
+		}
+	}
+	return watts
 }
 
 // PixelsPerSecond estimates how fast an encoder goes through pixels on this

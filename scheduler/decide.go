@@ -22,6 +22,7 @@ func (e *Engine) Decide() []Assignment {
 		return nil
 	}
 	e.refreshPrices()
+	e.sendAstray()
 	e.drained = nil
 	var placed []Assignment
 	var runs []*run
@@ -124,11 +125,11 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 	t := &g.tasks[0]
 	unfit := e.unfit(p, g)
 	light := e.horizon <= e.quickest(p, t.frames)
-	why.best, why.light = best, light
+	why.best, why.light, why.energy = best, light, p.work.Prefer == PreferEnergy
 	least, found := math.Inf(1), false
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
-			if best && !light && !w.own || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
+			if best && !light && !w.own || w.stray && !p.astray || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
 				continue
 			}
 			d := e.fit(w, g, t, failedToo, !light)
@@ -136,7 +137,10 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 				continue
 			}
 			found = true
-			score := e.score(w, d, t.frames, light, p.work.Prefer)
+			score, thrifty := e.score(w, d, t.frames, light), false
+			if p.work.Prefer == PreferEnergy {
+				score, thrifty = e.byEnergy(w, d, t.frames, score)
+			}
 			n := 1
 			switch {
 			case light:
@@ -144,8 +148,8 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 			case w.divisible: // its chunks may have been cut for faster devices
 				n = int(max(1, min(widest, d.host.free[Threads]/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
 			}
-			if score < least && (best && !light || e.worthIt(g, w, n, light, unfit)) {
-				device, why.way, least, threads = d, w, score, n
+			if score < least && (best && !light || thrifty || e.worthIt(g, w, n, light, unfit)) {
+				device, why.way, why.thrifty, least, threads = d, w, thrifty, score, n
 			}
 		}
 		if device != nil || len(t.failedOn) == 0 {
@@ -171,11 +175,8 @@ func (e *Engine) quickest(p *pile, frames int64) float64 {
 
 // score is what a way is chosen by, less is better: time where there is room for
 // all, the price where there isn't.
-func (e *Engine) score(w *way, d *device, frames int64, light bool, prefer string) float64 {
-	switch {
-	case prefer == PreferEnergy && d.spec.Watts > 0:
-		return d.spec.Watts * float64(max(w.need[Encode], w.need[Threads]*Whole/max(1, w.class.whole[Threads]))) * w.time(frames)
-	case light:
+func (e *Engine) score(w *way, d *device, frames int64, light bool) float64 {
+	if light {
 		return e.expect(w, frames, e.width(w, d)) / d.speed
 	}
 	return w.cost

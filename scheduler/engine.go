@@ -25,6 +25,8 @@ type Engine struct {
 
 	piles  []*pile
 	byWork map[Work]*pile
+	// cleanups are the piles of what may be done anywhere in the end.
+	cleanups []*pile
 	// byBucket are the ways whose speed is learned together.
 	byBucket map[string]*alike
 	active   []*pile
@@ -256,7 +258,7 @@ func (e *Engine) class(d *device, hosts *hostClass) (*class, float64) {
 	key += " on " + hostKey(&d.host.node)
 	c := e.classByKey[key]
 	if c == nil {
-		c = &class{id: len(e.classes), key: key, spec: spec, hosts: hosts, labels: d.host.node.Labels, ends: newEndHeap()}
+		c = &class{id: len(e.classes), key: key, spec: spec, hosts: hosts, labels: d.host.node.Labels, taints: d.host.node.Taints, ends: newEndHeap()}
 		c.whole = hosts.whole
 		device := wholeDevice(&spec)
 		c.whole.give(&device, 0, firstOfHost)
@@ -294,6 +296,10 @@ func (e *Engine) pile(work Work) *pile {
 		}
 		p.measure()
 		e.version++
+		if work.Kind == job.CleanupTask {
+			p.homeless = e.clock
+			e.cleanups = append(e.cleanups, p)
+		}
 	}
 	return p
 }

@@ -59,11 +59,8 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 		}
 		return "jobs of its organisation that are due sooner go first"
 	}
-	if len(p.ways) == 0 {
-		return "no device of the cluster can do this: " + p.work.needs() + e.others(p.work)
-	}
 	if !p.canStart() {
-		return "the devices that could do this take nothing now: " + strings.Join(e.closedFor(p), "; ") + e.others(p.work)
+		return e.whyNobody(p) + e.others(p.work)
 	}
 	if lacks := e.lacks(p); lacks != "" {
 		return "no device that can do this has room: " + lacks + e.others(p.work)
@@ -78,42 +75,6 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 		return fmt.Sprintf("job %s of the same organisation goes first: it is due sooner", first.job.ID)
 	}
 	return "it ends sooner if it waits for a faster device than on one that is free"
-}
-
-// needs says what work can't do without.
-func (w Work) needs() string {
-	var parts []string
-	if w.Encoders != "" {
-		parts = append(parts, "encoder "+strings.ReplaceAll(w.Encoders, ",", " or "))
-	}
-	if w.Requires != "" {
-		parts = append(parts, "label "+strings.ReplaceAll(w.Requires, ",", " and "))
-	}
-	if len(parts) == 0 {
-		return "a CPU"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// closedFor lists why devices that could do a work don't.
-func (e *Engine) closedFor(p *pile) []string {
-	var list []string
-	for _, w := range p.ways {
-		for _, d := range w.class.tree.devices {
-			if d == nil || d.closed() == "" {
-				continue
-			}
-			if text := fmt.Sprintf("%s: %s", d.key(), d.closed()); !slices.Contains(list, text) {
-				list = append(list, text)
-			}
-		}
-	}
-	slices.Sort(list)
-	const most = 5
-	if len(list) > most {
-		list = append(list[:most], fmt.Sprintf("and %d more", len(list)-most))
-	}
-	return list
 }
 
 // lacks says for each class of devices what the one with most room lacks; empty
@@ -139,7 +100,10 @@ func (e *Engine) lacks(p *pile) string {
 type choice struct {
 	way         *way
 	best, light bool
-	backup      string // why it is one, of a backup
+	// energy says that the work prefers it, thrifty that it was chosen by that: that
+	// what the devices draw is known.
+	energy, thrifty bool
+	backup          string // why it is one, of a backup
 }
 
 // name is the class's devices', for people.
@@ -151,6 +115,17 @@ func (c choice) String() string {
 		return c.backup
 	case c.way == nil:
 		return "it was started here before this peer led the cluster"
+	case c.thrifty:
+		return "it takes least energy on " + c.way.class.name() + ", of the devices with room whose draw is known"
+	case c.energy:
+		return c.byTime() + "; what the devices draw isn't known, so energy decides nothing"
+	}
+	return c.byTime()
+}
+
+// byTime is why a device was chosen by when the work, or all that waits, is done.
+func (c choice) byTime() string {
+	switch {
 	case c.light:
 		return "it ends soonest on " + c.way.class.name() + ", of the devices with room"
 	case c.best:

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +36,7 @@ func FromProfiles(profiles []hwaccel.Profile) (Room, []Device) {
 			if encoder.Works {
 				d.Encoders = append(d.Encoders, Speed{
 					Codec: encoder.Encoder, Headers: profile.Headers(encoder.Encoder),
-					FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads),
+					FramesPerSecond: byPixels(encoder.FramesPerSecond, profile.Room.Threads), Watts: encoder.Watts(),
 				})
 			}
 			if encoder.Works && encoder.Sessions > 0 && !d.Consumer && (d.Sessions == 0 || encoder.Sessions < d.Sessions) {
@@ -74,14 +73,20 @@ func byPixels(byRung map[string]float64, threads int) map[int]float64 {
 	return speeds
 }
 
-// Encoder is which of some encoders (comma-separated) the rack does most with,
-// empty if no open device of a node with these labels has any of them.
-func (e *Engine) Encoder(encoders string, labels ...string) string {
+// Encoder is which of work.Encoders the rack does most with, or with which it takes
+// least energy if work prefers that and it is known, where work.Requires is met;
+// empty if no open device has any of them.
+func (e *Engine) Encoder(work Work) string {
+	if work.Prefer == PreferEnergy {
+		if best := e.thriftiest(work); best != "" {
+			return best
+		}
+	}
 	best, most := "", 0.0
-	for name := range strings.SplitSeq(encoders, ",") {
+	for name := range strings.SplitSeq(work.Encoders, ",") {
 		sum := 0.0
 		for _, c := range e.classes {
-			if slices.ContainsFunc(labels, func(label string) bool { return !c.has(label) }) {
+			if c.devices == 0 || !c.meets(work, name) {
 				continue
 			}
 			for _, speed := range c.spec.Encoders {

@@ -117,6 +117,10 @@ type pile struct {
 	roomy    []*host
 	// mixed says whether devices write different headers for one encoder.
 	mixed bool
+	// homeless is when there was last an open device for its work, astray says that
+	// it may be done on any (see sendAstray): of cleanups only.
+	homeless float64
+	astray   bool
 	// listed says whether it is among the engine's active piles.
 	listed bool
 }

@@ -19,6 +19,8 @@ type Node struct {
 	Closed string
 	// Labels are what tasks can require: "ssd", "site=paris".
 	Labels []string
+	// Taints are labels that tasks must require to come here: it is kept for them.
+	Taints []string
 	// Host is the room that all devices share, from Threads on; 0 of memory,
 	// scratch disk, network or HostSessions is no limit.
 	Host    Room
@@ -44,9 +46,6 @@ type Device struct {
 	// measured speed; 0 is two.
 	Tasks       int
 	MemoryBytes int64 // of a GPU; 0 is no limit
-	// Watts is what the device draws at work, 0 if not known: for work that
-	// prefers to save energy.
-	Watts float64
 	// Out says why the device gets nothing, for people; empty if it does.
 	Out string
 }
@@ -60,6 +59,9 @@ type Speed struct {
 	// Headers tells apart what encoders of the same name write into the headers
 	// of their streams (see hwaccel.Profile.Headers): a ladder's chunks have one.
 	Headers string
+	// Watts is what an encoder's device draws beyond what it draws at rest while it
+	// goes at this speed, 0 if not known: for work that prefers to save energy.
+	Watts float64
 }
 
 // at is the speed in frames per second for frames of so many pixels: between
@@ -145,8 +147,8 @@ type class struct {
 	spec  Device // of its first device, with rounded speeds
 	whole Room   // of one device and its host
 	// hosts is the class of the hosts: their shared room has one price.
-	hosts  *hostClass
-	labels []string
+	hosts          *hostClass
+	labels, taints []string
 	// cpu is the CPU of the class's hosts, nil if they show none.
 	cpu     *Device
 	tree    *tree
@@ -178,11 +180,14 @@ func rounded(fps float64) float64 {
 // roundSpeeds is the spec as its class has it, and its key.
 func roundSpeeds(spec Device) (Device, string) {
 	var key strings.Builder
-	fmt.Fprintf(&key, "%s %d %v %d %d %.0f", spec.Kind, spec.Sessions, spec.Consumer, spec.Tasks, spec.MemoryBytes>>28, spec.Watts/10)
+	fmt.Fprintf(&key, "%s %d %v %d %d", spec.Kind, spec.Sessions, spec.Consumer, spec.Tasks, spec.MemoryBytes>>28)
 	round := func(list []Speed) []Speed {
 		list = slices.SortedFunc(slices.Values(list), func(a, b Speed) int { return cmp.Compare(a.Codec, b.Codec) })
 		for i, speed := range list {
 			fmt.Fprintf(&key, " %s %q", speed.Codec, speed.Headers)
+			if list[i].Watts = rounded(speed.Watts); speed.Watts > 0 {
+				fmt.Fprintf(&key, " %.4g W", list[i].Watts)
+			}
 			list[i].FramesPerSecond = make(map[int]float64, len(speed.FramesPerSecond))
 			for _, pixels := range sortedKeys(speed.FramesPerSecond) {
 				fps := rounded(speed.FramesPerSecond[pixels])
@@ -240,8 +245,8 @@ func hostKey(node *Node) string {
 		kinds = append(kinds, key)
 	}
 	slices.Sort(kinds)
-	labels := slices.Sorted(slices.Values(node.Labels))
-	return fmt.Sprintf("%d %d %d %d %d %q %q", node.Host[Threads], node.Host[Memory]>>30, node.Host[Scratch], node.Host[Network]/1_000_000, node.Host[HostSessions], labels, kinds)
+	labels, taints := slices.Sorted(slices.Values(node.Labels)), slices.Sorted(slices.Values(node.Taints))
+	return fmt.Sprintf("%d %d %d %d %d %q %q %q", node.Host[Threads], node.Host[Memory]>>30, node.Host[Scratch], node.Host[Network]/1_000_000, node.Host[HostSessions], labels, taints, kinds)
 }
 
 // wholeHost is the host's room with its unlimited dimensions filled in.

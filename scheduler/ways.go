@@ -69,7 +69,7 @@ func waysOf(work Work, c *class) []way {
 	var list []way
 	first, _, _ := strings.Cut(work.Encoders, ",")
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
-		if !c.requires(work.Requires, encoder) {
+		if !c.meets(work, encoder) {
 			continue
 		}
 		if w, can := encodeWay(work, c, encoder); can {
@@ -147,10 +147,11 @@ func (n Node) Room(device string) (Room, bool) {
 
 // plainWays are of tasks that encode no pictures: the CPU does them.
 func plainWays(work Work, c *class) []way {
-	if c.spec.Kind != hwaccel.CPU || !c.requires(work.Requires, "") {
+	stray := c.strayed(work)
+	if c.spec.Kind != hwaccel.CPU || !stray && !c.meets(work, "") {
 		return nil
 	}
-	w := way{class: c, learned: 1, bucket: string(work.Kind), first: true}
+	w := way{class: c, learned: 1, bucket: string(work.Kind), first: true, stray: stray}
 	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {

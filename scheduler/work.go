@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -32,8 +31,8 @@ type Work struct {
 	Effort int
 	// ToneMap and Deinterlace are done by the CPU on each frame.
 	ToneMap, Deinterlace bool
-	// Requires are labels that a node, or encoder kinds that a device must have,
-	// separated by commas.
+	// Requires are labels that a node, and a kind of encoder that a device must
+	// have, separated by commas (see Meets).
 	Requires string
 	// Prefer is "energy", or empty for time.
 	Prefer string
@@ -170,6 +169,8 @@ type way struct {
 	// first says that its encoder is the work's first: the one that its chunks
 	// were cut for.
 	first bool
+	// stray says that its nodes aren't those that the work is for.
+	stray bool
 }
 
 // alike are ways whose speed is learned together.
@@ -185,26 +186,3 @@ func (w *way) perFrame() float64 { return w.seconds * w.learned }
 
 // time is how long a task of so many frames takes with one thread, in seconds.
 func (w *way) time(frames int64) float64 { return w.fixed + float64(frames)*w.perFrame() }
-
-// requires says whether a class has every label that work requires: labels of
-// the node, or "nvenc", "qsv", "vaapi", "cpu" for the encoder.
-func (c *class) requires(labels, encoder string) bool {
-	if labels == "" {
-		return true
-	}
-	for label := range strings.SplitSeq(labels, ",") {
-		if !c.has(label) && !strings.HasSuffix(encoder, "_"+label) && (label != "cpu" || c.spec.Kind != hwaccel.CPU) {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *class) has(label string) bool {
-	for _, own := range c.labels {
-		if own == label {
-			return true
-		}
-	}
-	return false
-}

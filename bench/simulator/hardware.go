@@ -57,20 +57,26 @@ func hardware(codec string, fps float64, engines int) scheduler.Speed {
 	return speed
 }
 
+// drawing is a speed with what its device draws for it.
+func drawing(watts float64, speed scheduler.Speed) scheduler.Speed {
+	speed.Watts = watts
+	return speed
+}
+
 func gpu(id, name string, encode float64, encoders int, h264, hevc float64, decoders int, gib int64, watts float64) scheduler.Device {
 	d := scheduler.Device{
-		ID: id, Kind: hwaccel.NVIDIA, Name: name, MemoryBytes: gib << 30, Watts: watts,
+		ID: id, Kind: hwaccel.NVIDIA, Name: name, MemoryBytes: gib << 30,
 		Decoders: []scheduler.Speed{hardware("h264", h264, decoders), hardware("hevc", hevc, decoders)},
 	}
 	if encoders > 0 {
-		d.Encoders = []scheduler.Speed{hardware("h264_nvenc", encode, encoders)}
+		d.Encoders = []scheduler.Speed{drawing(watts, hardware("h264_nvenc", encode, encoders))}
 	}
 	return d
 }
 
 func cpu(threads int) scheduler.Device {
-	d := scheduler.Device{ID: "cpu", Kind: hwaccel.CPU, Name: fmt.Sprintf("%d-core CPU", threads), Watts: 4 * float64(threads)}
-	speed := scheduler.Speed{Codec: "libx264", FramesPerSecond: make(map[int]float64)}
+	d := scheduler.Device{ID: "cpu", Kind: hwaccel.CPU, Name: fmt.Sprintf("%d-core CPU", threads)}
+	speed := scheduler.Speed{Codec: "libx264", FramesPerSecond: make(map[int]float64), Watts: 4 * float64(threads)}
 	for _, pixels := range []int{small, hd, fullHD, ultra} {
 		speed.FramesPerSecond[pixels] = cpuEncodePerThread * float64(threads) * fullHD / float64(pixels)
 	}
@@ -110,8 +116,8 @@ func arcNode() scheduler.Node {
 	var devices []scheduler.Device
 	for i := range 2 {
 		devices = append(devices, scheduler.Device{
-			ID: fmt.Sprintf("0000:%02x:00.0", 3+i), Kind: hwaccel.RenderNode, Name: "Intel Arc A380", MemoryBytes: 6 << 30, Watts: 75,
-			Encoders: []scheduler.Speed{hardware("h264_qsv", arcEncode, 1)},
+			ID: fmt.Sprintf("0000:%02x:00.0", 3+i), Kind: hwaccel.RenderNode, Name: "Intel Arc A380", MemoryBytes: 6 << 30,
+			Encoders: []scheduler.Speed{drawing(75, hardware("h264_qsv", arcEncode, 1))},
 			Decoders: []scheduler.Speed{hardware("h264", arcDecode, 1), hardware("hevc", arcDecode, 1)},
 		})
 	}
