@@ -31,7 +31,7 @@ type State interface {
 	Stale() cluster.View
 }
 
-// ProgressSource knows how far running jobs have come.
+// ProgressSource knows how far running jobs have come, and what others wait for.
 type ProgressSource interface {
 	// Progress is false for a job of which nothing is known. It must not
 	// block: it is called for every job of a list.

@@ -239,7 +239,7 @@ func (h *hub) progressOf(j *job.Job) job.Progress {
 }
 
 func same(a, b job.Progress) bool {
-	return a.Percent == b.Percent && (a.ETA == nil) == (b.ETA == nil) && (a.ETA == nil || *a.ETA == *b.ETA)
+	return a.Percent == b.Percent && a.WaitsFor == b.WaitsFor && (a.ETA == nil) == (b.ETA == nil) && (a.ETA == nil || *a.ETA == *b.ETA)
 }
 
 func byRevision(a, b news) int { return cmp.Compare(a.job.Revision, b.job.Revision) }

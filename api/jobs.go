@@ -30,7 +30,9 @@ func (s *Server) listJobs(c *call) error {
 
 // refresh brings the progress of jobs that are about to be shown up to date.
 func (s *Server) refresh(c *call, jobs ...*job.Job) {
-	if slices.ContainsFunc(jobs, func(j *job.Job) bool { return j.Status == job.Transcoding }) {
+	if slices.ContainsFunc(jobs, func(j *job.Job) bool {
+		return j.Status == job.Transcoding || len(j.Spec.Requires) > 0 && !j.Status.Terminal()
+	}) {
 		s.config.Progress.Refresh(c.r.Context())
 	}
 }

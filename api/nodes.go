@@ -34,6 +34,15 @@ type Node struct {
 	RaftAddress   string `json:"raft_address"`
 	GossipAddress string `json:"gossip_address"`
 	Version       string `json:"version"`
+	// Labels are what jobs can require of the node; Taints are labels that they must
+	// require to come to it.
+	Labels []string `json:"labels"`
+	Taints []string `json:"taints"`
+	// WorkHours is when it takes work, by its own clock and time zone, as its operator
+	// wrote it; "" is always. WithinHours is whether it does now, null while the node
+	// hasn't told.
+	WorkHours   string `json:"work_hours"`
+	WithinHours *bool  `json:"within_work_hours"`
 	// Devices are empty until the node has measured them and told so; Measured
 	// is when it did, null before.
 	Devices  []Device   `json:"devices"`
@@ -68,8 +77,11 @@ type Encoder struct {
 	FramesPerSecond map[string]float64 `json:"frames_per_second"`
 	// Sessions is how many encodes at once the device was seen to do; 0 on a CPU,
 	// where its threads bound them.
-	Sessions int  `json:"sessions"`
-	TenBit   bool `json:"ten_bit"` // it works with pictures of 10 bits too
+	Sessions int `json:"sessions"`
+	// JoulesPerFrame is by rung what a frame takes of the device's energy, beyond
+	// what it draws at rest; null where that can't be measured.
+	JoulesPerFrame map[string]float64 `json:"joules_per_frame"`
+	TenBit         bool               `json:"ten_bit"` // it works with pictures of 10 bits too
 }
 
 // Decoder is how one decoder did on a device.
@@ -154,6 +166,11 @@ func held(of *job.Job, task *job.Task, attempt *job.Attempt) HeldAttempt {
 
 // finish puts lists in place of nulls and attempts in order.
 func finish(node *Node) {
+	for _, list := range []*[]string{&node.Labels, &node.Taints} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
 	if node.Devices == nil {
 		node.Devices = []Device{}
 	}

@@ -29,7 +29,7 @@ type rack struct {
 
 // rackOfThree has a leader a, a voter b, and a voter c that is away.
 func rackOfThree() *rack {
-	noLimit, seen := "no NVIDIA driver is installed", noon
+	noLimit, seen, within := "no NVIDIA driver is installed", noon, false
 	member := func(id string) Member { return Member{ID: id, Address: "10.0.0." + id + ":8080"} }
 	leader := member("a")
 	return &rack{
@@ -40,6 +40,7 @@ func rackOfThree() *rack {
 		},
 		nodes: []Node{
 			{ID: "a", Role: NodeLeader, Alive: true, Address: "10.0.0.a:8080", Version: "1.0", Measured: &seen,
+				Labels: []string{"ssd"}, Taints: []string{"film"}, WorkHours: "Mon-Fri 19:00-07:00", WithinHours: &within,
 				Devices: []Device{{ID: "cpu", Kind: "cpu", Name: "CPU", Threads: 2, Encoders: []Encoder{
 					{Name: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 100}},
 					{Name: "h264_nvenc", Reason: &noLimit},
@@ -115,11 +116,15 @@ func TestNodesShowWhatGossipAndTheStateSayOfThem(t *testing.T) {
 	if got := b.Attempts[0]; got.Job != made.ID || got.Organisation != "default" || got.Attempt != 1 || got.Device != "cpu" || !got.Since.Equal(noon) {
 		t.Errorf("b's attempt is %+v", got)
 	}
+	if b.Labels == nil || b.Taints == nil || b.WithinHours != nil {
+		t.Errorf("of b, which has told nothing, is shown %+v", b)
+	}
 	if gone := page.Results[3]; gone.Alive || !gone.Draining || gone.Role != NodeWorker {
 		t.Errorf("gone is %+v", gone)
 	}
 	a := f.node(f.want(http.StatusOK, f.do("default/admin", "GET", nodesPath+"a/", "")))
-	if len(a.Devices) != 1 || !a.Devices[0].Encoders[0].Works || *a.Devices[0].Encoders[1].Reason == "" || a.Load.CPU != 0.5 {
+	if len(a.Devices) != 1 || !a.Devices[0].Encoders[0].Works || *a.Devices[0].Encoders[1].Reason == "" || a.Load.CPU != 0.5 ||
+		!slices.Equal(a.Labels, []string{"ssd"}) || !slices.Equal(a.Taints, []string{"film"}) || a.WorkHours != "Mon-Fri 19:00-07:00" || *a.WithinHours {
 		t.Errorf("a is %+v", a)
 	}
 	f.want(http.StatusNotFound, f.do("default/admin", "GET", nodesPath+"nobody/", ""))

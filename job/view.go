@@ -24,6 +24,8 @@ type View struct {
 	Requires []string   `json:"requires,omitempty"`
 	Prefer   Preference `json:"prefer,omitempty"`
 	Deadline *Time      `json:"deadline,omitempty"`
+	// WaitsFor says, for people, what the job requires that no node which takes work has.
+	WaitsFor string `json:"waits_for,omitempty"`
 
 	Created    Time            `json:"created"`
 	Progress   float64         `json:"progress"`    // 0 … 100
@@ -52,6 +54,9 @@ type RenditionView struct {
 type Progress struct {
 	Percent float64        // 0 … 100
 	ETA     *time.Duration // nil when it can't be told
+	// WaitsFor says, for people, what the job requires that no open node has; empty
+	// if it doesn't wait for a node.
+	WaitsFor string
 }
 
 // Time is a moment as the API writes it: RFC 3339 with microseconds and offset.
@@ -88,6 +93,9 @@ func NewView(j *Job, progress Progress) View {
 	}
 	if j.Failure != nil {
 		view.ErrorMessage = &j.Failure.Message
+	}
+	if !j.Status.Terminal() {
+		view.WaitsFor = progress.WaitsFor
 	}
 	switch {
 	case j.Status == Completed:

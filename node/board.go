@@ -31,7 +31,8 @@ type progressBoard struct {
 	answer chan struct{} // closed when the question under way is over; nil without one
 }
 
-// Progresses is the leader's answer to how far all running jobs have come.
+// Progresses is the leader's answer to how far all running jobs have come, and what
+// others wait for.
 type Progresses map[job.ID]RunProgress
 
 // RunProgress is how far one run of a job has come.
@@ -39,6 +40,8 @@ type RunProgress struct {
 	Run     int            `json:"run"`
 	Percent float64        `json:"percent"`
 	ETA     *time.Duration `json:"eta,omitempty"`
+	// WaitsFor is as in job.Progress.
+	WaitsFor string `json:"waits_for,omitempty"`
 }
 
 // Progress implements api.ProgressSource.
@@ -47,7 +50,7 @@ func (b *progressBoard) Progress(id job.ID) (job.Progress, bool) {
 		return b.leader.Progress(id)
 	}
 	record, found := b.leader.state.Stale().Record(id)
-	if !found || record.Job.Status != job.Transcoding {
+	if !found || record.Job.Status.Terminal() {
 		return job.Progress{}, false
 	}
 	b.mu.Lock()
@@ -56,7 +59,7 @@ func (b *progressBoard) Progress(id job.ID) (job.Progress, bool) {
 	if !is || known.Run != record.Job.Run {
 		return job.Progress{}, false
 	}
-	return job.Progress{Percent: known.Percent, ETA: known.ETA}, true
+	return job.Progress{Percent: known.Percent, ETA: known.ETA, WaitsFor: known.WaitsFor}, true
 }
 
 // Refresh implements api.ProgressSource. The first who asks asks the leader, the

@@ -27,7 +27,7 @@ var efforts = map[job.Quality]int{job.Economy: 50, job.Standard: 100, job.High: 
 
 // describeTask is what the scheduler is to know of a task.
 func describeTask(record job.Record, task *job.Task) scheduler.Task {
-	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind, Requires: strings.Join(record.Job.Spec.RequiredLabels(), ",")}, Frames: 1}
+	described := scheduler.Task{Job: record.Job.ID, Task: task.ID, Work: scheduler.Work{Kind: task.Kind, Requires: labelsFor(record.Job.Spec)}, Frames: 1}
 	plan := record.Job.Plan
 	switch {
 	case plan == nil:
@@ -76,6 +76,11 @@ func renditionsOf(plan *job.Plan, names []string) []job.Rendition {
 
 // prefers is what the scheduler is told of a job's preference.
 var prefers = map[job.Preference]string{job.PreferEnergy: scheduler.PreferEnergy}
+
+// wanted is any encode of a job, as far as that is known before its source is.
+func wanted(spec job.Spec) scheduler.Work {
+	return scheduler.Work{Kind: job.EncodeTask, Encoders: encodersFor(spec), Requires: strings.Join(spec.Requires, ","), Prefer: prefers[spec.Prefer]}
+}
 
 // encodersFor names the encoders that can make a job's codec and are of the kind
 // that it requires, separated by commas.

@@ -2,9 +2,6 @@ package node
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strings"
 
 	"millrace/cluster"
 	"millrace/job"
@@ -39,24 +36,10 @@ func (r *rack) explain(id job.ID) []job.Placement {
 	case seen == nil:
 	case seen.held != nil:
 		told = append(told, *seen.held)
-	case len(told) == 0 && r.engine.Encoder(seen.encoders, seen.labels...) == "":
-		told = append(told, job.Placement{Task: job.TaskID(job.InspectTask), Count: 1, Reason: r.whyNoEncoder(seen.encoders, seen.labels)})
+	case seen.blocked:
+		if why := r.engine.Unmet(seen.encode); why != "" {
+			told = append(told, job.Placement{Task: job.TaskID(job.InspectTask), Count: 1, Reason: why})
+		}
 	}
 	return told
-}
-
-// whyNoEncoder says why nothing makes a job's codec now, for people.
-func (r *rack) whyNoEncoder(encoders string, labels []string) string {
-	why := "no node that takes work has " + strings.ReplaceAll(encoders, ",", " or ")
-	if len(labels) > 0 {
-		why += " and the label " + strings.Join(labels, " and ")
-	}
-	var closed []string
-	for _, id := range slices.Sorted(maps.Keys(r.closed)) {
-		closed = append(closed, id+": "+r.closed[id])
-	}
-	if len(closed) > 0 {
-		why += "; these take none: " + strings.Join(closed[:min(len(closed), 5)], "; ")
-	}
-	return why
 }

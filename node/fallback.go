@@ -12,6 +12,7 @@ import (
 	"millrace/cluster"
 	"millrace/hwaccel"
 	"millrace/job"
+	"millrace/scheduler"
 )
 
 const (
@@ -143,12 +144,8 @@ func worn(record job.Record, encoder string) string {
 // encoder works and writes such headers.
 func (l *leader) offered(view cluster.View, with made) bool {
 	now := l.now()
-	var labels []string
-	if with.labels != "" {
-		labels = strings.Split(with.labels, ",")
-	}
 	for _, worker := range l.workers {
-		if worker.closed(view, now) != "" || slices.ContainsFunc(labels, func(label string) bool { return !slices.Contains(worker.report.Labels, label) }) {
+		if worker.closed(view, now) != "" || !scheduler.Meets(with.labels, worker.report.Labels, worker.report.Taints, "") {
 			continue
 		}
 		for _, profile := range worker.report.Profiles {
@@ -187,7 +184,9 @@ func (l *leader) nextBest(view cluster.View, row hwaccel.Row, spec job.Spec) (hw
 		return hwaccel.Row{}, false
 	}
 	if l.rack != nil {
-		if best := l.rack.engine.Encoder(strings.Join(names, ","), spec.RequiredLabels()...); best != "" {
+		work := wanted(spec)
+		work.Encoders = strings.Join(names, ",")
+		if best := l.rack.engine.Encoder(work); best != "" {
 			return hwaccel.Encoder(best)
 		}
 	}

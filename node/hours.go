@@ -63,6 +63,9 @@ func ParseWorkHours(text string) (WorkHours, error) {
 	return hours, nil
 }
 
+// String is the hours as they were written, "" for always.
+func (h WorkHours) String() string { return h.text }
+
 // UnmarshalText reads them as ParseWorkHours does.
 func (h *WorkHours) UnmarshalText(text []byte) (err error) {
 	*h, err = ParseWorkHours(string(text))

@@ -46,6 +46,8 @@ type leader struct {
 	// shown is the progress that was told last: it never goes back, though
 	// work may have to be done again.
 	shown map[runKey]float64
+	// unmet is the jobs that require what no open node has.
+	unmet unmet
 	// backups is how backup attempts did.
 	backups backups
 	// survey is what of the state was looked at last.
@@ -110,7 +112,7 @@ func (l *leader) begin() {
 	clear(l.workers)
 	l.rack, l.survey = nil, survey{}
 	l.losing = make(map[job.Ref]bool)
-	l.encoderMissing = nil
+	l.encoderMissing, l.unmet = nil, unmet{}
 	// Whoever holds attempts has a whole lease to report.
 	for record := range l.state.Stale().Unsettled() {
 		for _, task := range record.Tasks {

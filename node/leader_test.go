@@ -25,6 +25,12 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	return newRigOf(t, func(*job.Spec) {})
+}
+
+// newRigOf is a rig whose job is another.
+func newRigOf(t testing.TB, change func(*job.Spec)) *rig {
+	t.Helper()
 	peer, err := cluster.Open(t.Context(), cluster.Config{
 		DataDir: t.TempDir(), RaftAddr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
 		HeartbeatTimeout: 20 * time.Millisecond, ElectionTimeout: 20 * time.Millisecond, LeaderLease: 20 * time.Millisecond,
@@ -40,10 +46,12 @@ func newRig(t testing.TB) *rig {
 	r.leader = newLeader(peer.Office(), slog.New(slog.DiscardHandler), func() time.Time { return r.time })
 	r.begin()
 	r.propose(cluster.CreateOrganisation{Organisation: cluster.Organisation{ID: "o", Created: r.time}})
-	r.propose(cluster.CreateJob{ID: jobID, Org: "o", At: r.time, Spec: job.Spec{
+	spec := job.Spec{
 		Input: job.Location{URL: "file:///in.mp4"}, Output: job.Location{URL: "file:///out/"},
 		Resolutions: []job.Resolution{240}, Codec: job.H264, Outputs: []job.OutputKind{job.HLS}, SegmentDuration: 4 * time.Second,
-	}})
+	}
+	change(&spec)
+	r.propose(cluster.CreateJob{ID: jobID, Org: "o", At: r.time, Spec: spec})
 	return r
 }
 

@@ -48,9 +48,9 @@ type Config struct {
 	FFmpegPath, FFprobePath string
 	// Slots bounds the encodes at once on the CPU, 0: its threads.
 	Slots int
-	// Labels are what jobs can require of this node. Hours are when it takes work,
-	// by this machine's clock and time zone.
-	Labels            []string
+	// Labels are what jobs can require of this node, Taints what they must require to
+	// come to it. Hours are when it takes work, by this machine's clock and time zone.
+	Labels, Taints    []string
 	Hours             WorkHours
 	FirstFrameTimeout time.Duration
 	StallTimeout      time.Duration
@@ -276,7 +276,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	w := &worker{
 		node: p.peer.ID(), session: p.session, profiles: inventory.Profiles(),
 		leader: leader, log: log, now: time.Now, drainTimeout: config.DrainTimeout,
-		labels: config.Labels, hours: config.Hours,
+		marks: marks{labels: config.Labels, taints: config.Taints, hours: config.Hours},
 	}
 	w.executor = &uses{inventory: inventory, energy: p.energy, executor: &tasks{
 		toolbox: &media.Toolbox{

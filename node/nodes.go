@@ -95,13 +95,15 @@ func (c clusterView) Nodes() []api.Node {
 func addTold(node *api.Node, told cluster.Shared) {
 	var profile toldProfile
 	if json.Unmarshal(told.Profile, &profile) == nil {
-		node.Measured = &profile.Measured
+		node.Measured, node.Labels, node.Taints, node.WorkHours = &profile.Measured, profile.Labels, profile.Taints, profile.Hours
 		for _, device := range profile.Devices {
 			node.Devices = append(node.Devices, showDevice(device))
 		}
 	}
 	var load toldLoad
 	if json.Unmarshal(told.Load, &load) == nil {
+		within := !load.Closed
+		node.WithinHours = &within
 		node.Load = &api.Load{
 			Attempts: load.Attempts, FramesPerSecond: load.FramesPerSecond, CPU: load.CPU,
 			MemoryFree: load.MemoryFree, DiskFree: load.DiskFree, Seen: told.LoadSeen,
@@ -117,7 +119,7 @@ func showDevice(profile hwaccel.Profile) api.Device {
 	for _, encoder := range profile.Encoders {
 		device.Encoders = append(device.Encoders, api.Encoder{
 			Name: encoder.Encoder, Works: encoder.Works, Reason: textOrNull(encoder.Reason),
-			FramesPerSecond: encoder.FramesPerSecond, Sessions: encoder.Sessions, TenBit: encoder.TenBit,
+			FramesPerSecond: encoder.FramesPerSecond, Sessions: encoder.Sessions, TenBit: encoder.TenBit, JoulesPerFrame: encoder.JoulesPerFrame,
 		})
 	}
 	for _, decoder := range profile.Decoders {

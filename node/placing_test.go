@@ -76,8 +76,12 @@ func TestAJobIsPlannedForAnEncoderOfTheNodesThatItRequires(t *testing.T) {
 	r := newRig(t)
 	id := r.second(func(spec *job.Spec) { spec.Requires = []string{"ssd"} })
 	r.poll("s1", func(report *Report) { report.Labels = []string{"ssd"} })
-	if seen := r.rack.jobs[id]; r.rack.engine.Encoder(seen.encoders, seen.labels...) != "libx264" || r.rack.engine.Encoder(seen.encoders, "tape") != "" {
-		t.Errorf("with the label ssd %q is taken", r.rack.engine.Encoder(seen.encoders, seen.labels...))
+	work := r.rack.jobs[id].encode
+	if got := r.rack.engine.Encoder(work); got != "libx264" {
+		t.Errorf("with the label ssd %q is taken", got)
+	}
+	if work.Requires = "tape"; r.rack.engine.Encoder(work) != "" {
+		t.Error("an encoder of a node without the label is taken")
 	}
 	view := r.peer.Stale()
 	if !r.offered(view, made{encoder: "libx264", labels: "ssd"}) || r.offered(view, made{encoder: "libx264", labels: "ssd,tape"}) {

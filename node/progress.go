@@ -16,10 +16,11 @@ const (
 )
 
 // Progress is how far a job has come, from the state and the workers' latest
-// polls. It is false on a peer that doesn't lead and for a job that isn't running.
+// polls. It is false on a peer that doesn't lead, and for a job that neither runs nor
+// waits for a node with what it requires.
 func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 	record, found := l.state.Stale().Record(id)
-	if !found || record.Job.Status != job.Transcoding {
+	if !found || record.Job.Status.Terminal() {
 		return job.Progress{}, false
 	}
 	l.mu.Lock()
@@ -27,9 +28,20 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 	if !l.leading {
 		return job.Progress{}, false
 	}
+	var progress job.Progress
+	running := record.Job.Status == job.Transcoding
+	if running {
+		progress = l.progress(record)
+	}
+	progress.WaitsFor = l.waitsFor(id)
+	return progress, running || progress.WaitsFor != ""
+}
+
+// progress is how far a running job has come. The caller holds l.mu.
+func (l *leader) progress(record job.Record) job.Progress {
 	plan := record.Job.Plan
 	if plan == nil {
-		return job.Progress{}, true
+		return job.Progress{}
 	}
 	var done, all float64
 	for _, task := range record.Tasks {
@@ -43,17 +55,17 @@ func (l *leader) Progress(id job.ID) (job.Progress, bool) {
 		}
 	}
 	if all == 0 {
-		return job.Progress{Percent: inspectedPercent}, true
+		return job.Progress{Percent: inspectedPercent}
 	}
 	share := done / all
-	run := runKey{id, record.Job.Run}
+	run := runKey{record.Job.ID, record.Job.Run}
 	l.shown[run] = max(l.shown[run], inspectedPercent+share*(encodedPercent-inspectedPercent))
 	progress := job.Progress{Percent: l.shown[run]}
 	if elapsed := l.now().Sub(record.Job.Started); share > 0.01 && elapsed > 0 {
 		left := time.Duration(float64(elapsed) * (1 - share) / share)
 		progress.ETA = &left
 	}
-	return progress, true
+	return progress
 }
 
 // framesOf is how many frames of a running task are encoded, by the attempt of it
@@ -68,7 +80,7 @@ func (l *leader) framesOf(record job.Record, task *job.Task) int64 {
 	return most
 }
 
-// progresses is how far all running jobs have come.
+// progresses is how far all running jobs have come, and what others wait for.
 func (l *leader) progresses() (Progresses, error) {
 	if !l.leads() {
 		return nil, cluster.ErrNotLeader
@@ -76,7 +88,7 @@ func (l *leader) progresses() (Progresses, error) {
 	all := make(Progresses)
 	for record := range l.state.Stale().Unsettled() {
 		if progress, known := l.Progress(record.Job.ID); known {
-			all[record.Job.ID] = RunProgress{Run: record.Job.Run, Percent: progress.Percent, ETA: progress.ETA}
+			all[record.Job.ID] = RunProgress{Run: record.Job.Run, Percent: progress.Percent, ETA: progress.ETA, WaitsFor: progress.WaitsFor}
 		}
 	}
 	return all, nil

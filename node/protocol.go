@@ -17,8 +17,11 @@ type Report struct {
 	Draining bool `json:"draining,omitempty"`
 	// Closed says why the worker takes nothing new by its own settings (it is
 	// outside its work hours), for people; empty if it does.
-	Closed   string            `json:"closed,omitempty"`
+	Closed string `json:"closed,omitempty"`
+	// Labels and Taints are those that the node's operator gave it (see
+	// scheduler.Node).
 	Labels   []string          `json:"labels,omitempty"`
+	Taints   []string          `json:"taints,omitempty"`
 	Profiles []hwaccel.Profile `json:"profiles"`
 	Running  []Running         `json:"running,omitempty"`
 	// Ended are attempts that the leader has not yet acknowledged.

@@ -20,7 +20,6 @@ type rack struct {
 	again   map[job.ID]bool // to be looked at though they haven't changed
 	begun   bool            // it has looked at all of them once
 	nodes   map[string]nodeSeen
-	closed  map[string]string        // why nodes take nothing new
 	orgs    map[string]scheduler.Org // as the engine was told
 	minutes map[string]int           // that each organisation has each day
 }
@@ -33,10 +32,11 @@ type nodeSeen struct {
 
 // jobSeen is what the engine was told of a job.
 type jobSeen struct {
-	org      string
-	encoders string   // that can make its codec
-	labels   []string // that its nodes must have
-	tasks    map[job.TaskID]taskSeen
+	org    string
+	encode scheduler.Work // any that can make its codec, before it is planned
+	tasks  map[job.TaskID]taskSeen
+	// blocked says that it isn't inspected since no open node can make it.
+	blocked bool
 	// letBegin is the run that was let begin to encode and hasn't yet, 0 if none was;
 	// held says that it wasn't.
 	letBegin int
@@ -62,7 +62,7 @@ func (s taskSeen) without(other taskSeen) []int {
 }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), again: make(map[job.ID]bool), nodes: make(map[string]nodeSeen), closed: make(map[string]string), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
+	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), again: make(map[job.ID]bool), nodes: make(map[string]nodeSeen), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -80,7 +80,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		record, id := j.record, j.record.Job.ID
 		seen := r.jobs[id]
 		if seen == nil {
-			seen = &jobSeen{org: record.Job.Org, encoders: encodersFor(record.Job.Spec), labels: record.Job.Spec.RequiredLabels(), tasks: make(map[job.TaskID]taskSeen)}
+			seen = &jobSeen{org: record.Job.Org, encode: wanted(record.Job.Spec), tasks: make(map[job.TaskID]taskSeen)}
 			r.jobs[id] = seen
 		}
 		seen.held = days[record.Job.Org].hold(seen, record, now)
@@ -96,6 +96,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 	}
 	r.followLimits(view, days, now)
 	l.forget()
+	l.noteUnmet(now)
 	return min(next, untilTomorrow(days, now))
 }
 
@@ -152,18 +153,15 @@ func (r *rack) followNodes(view cluster.View, l *leader, now time.Time) {
 		}
 		r.nodes[id] = told
 		shared, devices := scheduler.FromProfiles(worker.report.Profiles)
-		if delete(r.closed, id); closed != "" {
-			r.closed[id] = closed
-		}
 		r.engine.SetNode(scheduler.Node{
-			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: closed, Labels: worker.report.Labels,
+			ID: id, Session: worker.report.Session, Host: shared, Devices: devices, Closed: closed,
+			Labels: worker.report.Labels, Taints: worker.report.Taints,
 		})
 	}
 	for id := range r.nodes {
 		if l.workers[id] == nil {
 			r.engine.RemoveNode(id)
 			delete(r.nodes, id)
-			delete(r.closed, id)
 		}
 	}
 }
@@ -176,6 +174,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	inspect := record.Task(job.TaskID(job.InspectTask))
 	inspected := inspect != nil && inspect.State == job.TaskFinished
 	r.followEncoder(record)
+	seen.blocked = false
 	for _, task := range record.Tasks {
 		had := seen.tasks[task.ID]
 		var want taskSeen
@@ -188,8 +187,8 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 			}
 		case l.retryAt[taskKey{record.Job.ID, task.ID}].After(now):
 		case seen.held != nil && task.Kind.Encodes():
-		case task.Kind == job.InspectTask && r.engine.Encoder(seen.encoders, seen.labels...) == "":
-			all = false // until a node can make the codec
+		case task.Kind == job.InspectTask && task.State == job.TaskWaiting && r.engine.Encoder(seen.encode) == "":
+			all, seen.blocked = false, true // until a node can make the codec
 		case ready(record, task, inspected):
 			want.queued = task.NextAttempt()
 		}
@@ -303,7 +302,7 @@ func (r *rack) decide() []scheduler.Assignment {
 		seen.tasks[a.Task] = taskSeen{running: [job.MaxHolders]int{a.Attempt}}
 		if a.Task == job.TaskID(job.InspectTask) {
 			// The plan is made for the encoder that the rack does most with.
-			placed[i].Encoder = r.engine.Encoder(seen.encoders, seen.labels...)
+			placed[i].Encoder = r.engine.Encoder(seen.encode)
 		}
 	}
 	return placed

@@ -19,6 +19,10 @@ type toldProfile struct {
 	// Measured is when, by the node's own clock.
 	Measured time.Time         `json:"measured"`
 	Devices  []hwaccel.Profile `json:"devices"`
+	// Labels, Taints and Hours are those that its operator gave it.
+	Labels []string `json:"labels,omitempty"`
+	Taints []string `json:"taints,omitempty"`
+	Hours  string   `json:"hours,omitempty"`
 }
 
 // toldLoad is what a node does; it has to stay within cluster.MaxLoadBytes.
@@ -28,6 +32,8 @@ type toldLoad struct {
 	CPU             float64 `json:"cpu"`
 	MemoryFree      int64   `json:"memory_free"`
 	DiskFree        int64   `json:"disk_free"`
+	// Closed says that it is outside its work hours.
+	Closed bool `json:"closed,omitempty"`
 }
 
 // tellEvery is how often a node looks at its load.
@@ -124,7 +130,9 @@ func (t *teller) measureAgain(ctx context.Context) []hwaccel.Profile {
 }
 
 func (t *teller) tellProfile(devices []hwaccel.Profile, measured time.Time) {
-	text, err := json.Marshal(toldProfile{Measured: measured.UTC(), Devices: devices})
+	text, err := json.Marshal(toldProfile{
+		Measured: measured.UTC(), Devices: devices, Labels: t.worker.labels, Taints: t.worker.taints, Hours: t.worker.hours.String(),
+	})
 	if err != nil { // nothing in it can't be encoded
 		t.log.Error("the node's profile can't be told", "err", err)
 		return
@@ -135,6 +143,7 @@ func (t *teller) tellProfile(devices []hwaccel.Profile, measured time.Time) {
 func (t *teller) tellLoad() {
 	var load toldLoad
 	load.Attempts, load.FramesPerSecond = t.worker.load()
+	load.Closed = t.worker.hours.Closed(t.worker.now()) != ""
 	t.machine(&load)
 	text, err := json.Marshal(load)
 	if err != nil {

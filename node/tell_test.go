@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -59,7 +60,7 @@ func profiles(name string) []hwaccel.Profile {
 func TestNodeTellsItsDevicesAndItsLoadInWordsThatTheAPIShows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := &told{}
-		w := &worker{profiles: profiles("before"), running: map[job.Ref]*attempt{
+		w := &worker{now: time.Now, profiles: profiles("before"), running: map[job.Ref]*attempt{
 			{Task: "a"}: {running: Running{FramesPerSecond: 20}}, {Task: "b"}: {running: Running{FramesPerSecond: 5}},
 		}}
 		ctx, stop := context.WithCancel(t.Context())
@@ -96,7 +97,7 @@ func TestNodeTellsItsDevicesAndItsLoadInWordsThatTheAPIShows(t *testing.T) {
 
 func TestDevicesAreMeasuredOneRunAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		heard, w := &told{}, &worker{profiles: profiles("before")}
+		heard, w := &told{}, &worker{now: time.Now, profiles: profiles("before")}
 		asked := make(chan struct{}, 1)
 		ask := func() {
 			select {
@@ -154,8 +155,39 @@ func TestDevicesAreMeasuredOneRunAtATime(t *testing.T) {
 	})
 }
 
+func TestNodeTellsWhatItsOperatorSaidOfItAndWhetherItTakesWorkNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it begins on a Saturday at midnight
+		hours, err := ParseWorkHours("Sat 00:00-00:01")
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := &told{}
+		w := &worker{now: func() time.Time { return time.Now().UTC() }, marks: marks{labels: []string{"ssd"}, taints: []string{"film"}, hours: hours}}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			(&teller{to: heard, worker: w, log: slog.New(slog.DiscardHandler), machine: func(*toldLoad) {}}).run(ctx)
+		})
+		synctest.Wait()
+		node := heard.node()
+		if !slices.Equal(node.Labels, w.labels) || !slices.Equal(node.Taints, w.taints) || node.WorkHours != "Sat 00:00-00:01" {
+			t.Errorf("told as %+v", node)
+		}
+		if node.WithinHours == nil || !*node.WithinHours {
+			t.Errorf("within its hours it says %v", node.WithinHours)
+		}
+		time.Sleep(time.Minute + tellEvery)
+		synctest.Wait()
+		if node := heard.node(); node.WithinHours == nil || *node.WithinHours {
+			t.Errorf("after its hours it says %v", node.WithinHours)
+		}
+		stop()
+		running.Wait()
+	})
+}
+
 func TestLoadFitsIntoItsMessage(t *testing.T) {
-	text, err := json.Marshal(toldLoad{math.MaxInt, math.MaxFloat64, math.MaxFloat64, math.MaxInt64, math.MaxInt64})
+	text, err := json.Marshal(toldLoad{math.MaxInt, math.MaxFloat64, math.MaxFloat64, math.MaxInt64, math.MaxInt64, true})
 	if err != nil || len(text) > cluster.MaxLoadBytes {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}

@@ -45,8 +45,7 @@ type worker struct {
 	log           *slog.Logger
 	now           func() time.Time // with a monotonic reading
 	drainTimeout  time.Duration
-	labels        []string
-	hours         WorkHours
+	marks
 
 	alone bool // the latest poll found no leader; run's own
 
@@ -164,7 +163,8 @@ func (w *worker) report(draining bool) Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	report := Report{
-		Node: w.node, Session: w.session, Draining: draining, Profiles: w.profiles, Labels: w.labels, Closed: w.hours.Closed(w.now()),
+		Node: w.node, Session: w.session, Draining: draining, Profiles: w.profiles,
+		Labels: w.labels, Taints: w.taints, Closed: w.hours.Closed(w.now()),
 		Ended: slices.Clone(w.ended), Wait: idlePoll,
 	}
 	for _, a := range w.running {

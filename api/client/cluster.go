@@ -57,6 +57,10 @@ type Node struct {
 	RaftAddress   string        `json:"raft_address"`
 	GossipAddress string        `json:"gossip_address"`
 	Version       string        `json:"version"`
+	Labels        []string      `json:"labels"`            // that jobs can require
+	Taints        []string      `json:"taints"`            // that jobs must require to come to it
+	WorkHours     string        `json:"work_hours"`        // by its own clock, "" for always
+	WithinHours   *bool         `json:"within_work_hours"` // nil while it hasn't told
 	Devices       []Device      `json:"devices"`
 	Measured      *time.Time    `json:"measured"`
 	Load          *Load         `json:"load"`
@@ -82,6 +86,7 @@ type Encoder struct {
 	Reason          *string            `json:"reason"` // why it doesn't work
 	FramesPerSecond map[string]float64 `json:"frames_per_second"`
 	Sessions        int                `json:"sessions"`
+	JoulesPerFrame  map[string]float64 `json:"joules_per_frame"` // nil where it can't be measured
 	TenBit          bool               `json:"ten_bit"`
 }
 

@@ -50,9 +50,9 @@ func (c *nodesShowCommand) Run(ctx context.Context, std streams) error {
 	}
 	rows := make([][]string, len(nodes))
 	for i, node := range nodes {
-		rows[i] = []string{node.ID, node.Role, nodeState(node), devicesText(node), loadText(node), yesNo(node.Draining), node.Version, node.Address}
+		rows[i] = []string{node.ID, node.Role, nodeState(node), devicesText(node), loadText(node), yesNo(node.Draining), labelsText(node), node.Version, node.Address}
 	}
-	return std.table([]string{"ID", "ROLE", "STATE", "DEVICES", "LOAD", "DRAINING", "VERSION", "ADDRESS"}, rows)
+	return std.table([]string{"ID", "ROLE", "STATE", "DEVICES", "LOAD", "DRAINING", "LABELS", "VERSION", "ADDRESS"}, rows)
 }
 
 // show prints one node.
@@ -64,10 +64,22 @@ func (r remote) show(std streams, node client.Node) error {
 }
 
 func nodeState(node client.Node) string {
-	if node.Alive {
-		return "alive"
+	switch {
+	case !node.Alive:
+		return "away"
+	case node.WithinHours != nil && !*node.WithinHours:
+		return "alive, outside its work hours"
 	}
-	return "away"
+	return "alive"
+}
+
+// labelsText is a node's labels, and its taints as what it is only for.
+func labelsText(node client.Node) string {
+	texts := slices.Clone(node.Labels)
+	for _, taint := range node.Taints {
+		texts = append(texts, "only "+taint)
+	}
+	return orDash(strings.Join(texts, ", "))
 }
 
 func yesNo(yes bool) string {
@@ -118,6 +130,13 @@ func printNode(std streams, node client.Node) error {
 	line("role", "%s", node.Role)
 	line("state", "%s", nodeState(node))
 	line("draining", "%s", yesNo(node.Draining))
+	line("labels", "%s", orDash(strings.Join(node.Labels, ", ")))
+	if len(node.Taints) > 0 {
+		line("taints", "%s: only jobs that require all of this come here", strings.Join(node.Taints, ", "))
+	}
+	if node.WorkHours != "" {
+		line("work hours", "%s", node.WorkHours)
+	}
 	line("version", "%s", orDash(node.Version))
 	line("api", "%s", orDash(node.Address))
 	line("raft", "%s", orDash(node.RaftAddress))
@@ -149,7 +168,11 @@ func encoderText(encoder client.Encoder) string {
 	if encoder.TenBit {
 		name += " (10 bit too)"
 	}
-	return trialText(name, encoder.Works, encoder.Reason, encoder.FramesPerSecond)
+	text := trialText(name, encoder.Works, encoder.Reason, encoder.FramesPerSecond)
+	for _, rung := range slices.Sorted(maps.Keys(encoder.JoulesPerFrame)) {
+		text += fmt.Sprintf(", %s %.3g J/frame", rung, encoder.JoulesPerFrame[rung])
+	}
+	return text
 }
 
 // decoderText is one line about a decoder.

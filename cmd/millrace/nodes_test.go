@@ -36,12 +36,13 @@ func (k *knownNodes) ClusterStatus() api.ClusterStatus {
 }
 
 func (k *knownNodes) Nodes() []api.Node {
-	reason := "no NVIDIA driver\x1b[2J is installed"
+	reason, within := "no NVIDIA driver\x1b[2J is installed", false
 	return []api.Node{
 		{ID: "away", Role: api.NodeVoter},
 		{ID: "here", Role: api.NodeLeader, Alive: true, Address: "10.0.0.1:8080", Version: "1.2",
+			Labels: []string{"ssd", "site=paris"}, Taints: []string{"film"}, WorkHours: "Sat-Sun", WithinHours: &within,
 			Devices: []api.Device{{ID: "cpu", Kind: "cpu", Name: "EPYC", Encoders: []api.Encoder{
-				{Name: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 123.4}}, {Name: "h264_nvenc", Reason: &reason},
+				{Name: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 123.4}, JoulesPerFrame: map[string]float64{"360p": 0.1234}}, {Name: "h264_nvenc", Reason: &reason},
 			}}},
 			Load: &api.Load{FramesPerSecond: 42, CPU: 0.5, Seen: time.Now()}},
 	}
@@ -71,7 +72,7 @@ func TestNodesAreListedAndShown(t *testing.T) {
 	if listed.code != exitDone || len(lines) != 3 || !strings.HasPrefix(lines[0], "ID ") {
 		t.Fatalf("exit code %d:\n%s%s", listed.code, listed.out, listed.err)
 	}
-	for _, want := range []string{"here", "leader", "alive", "cpu (1 of 2 encoders)", "0 running, 42 frames/s, cpu 50%", "no", "1.2"} {
+	for _, want := range []string{"here", "leader", "alive, outside its work hours", "ssd, site=paris, only film", "cpu (1 of 2 encoders)", "0 running, 42 frames/s, cpu 50%", "no", "1.2"} {
 		if !strings.Contains(lines[2], want) {
 			t.Errorf("%q is missing in %q", want, lines[2])
 		}
@@ -80,13 +81,13 @@ func TestNodesAreListedAndShown(t *testing.T) {
 		t.Errorf("got %q", lines[1])
 	}
 	shown := s.run(t, "nodes", "here")
-	for _, want := range []string{"libx264 works, 360p 123 frames/s", "h264_nvenc doesn't work: no NVIDIA driver"} {
+	for _, want := range []string{"libx264 works, 360p 123 frames/s, 360p 0.123 J/frame", "film: only jobs that require all of this", "Sat-Sun", "h264_nvenc doesn't work: no NVIDIA driver"} {
 		if shown.code != exitDone || !strings.Contains(shown.out, want) || strings.Contains(shown.out, "\x1b") {
 			t.Errorf("exit code %d, %q is missing in\n%s%s", shown.code, want, shown.out, shown.err)
 		}
 	}
 	var nodes []client.Node
-	if err := json.Unmarshal([]byte(s.run(t, "nodes", "--json", "--stale").out), &nodes); err != nil || len(nodes) != 2 || nodes[1].Role != "leader" {
+	if err := json.Unmarshal([]byte(s.run(t, "nodes", "--json", "--stale").out), &nodes); err != nil || len(nodes) != 2 || nodes[1].Role != "leader" || len(nodes[1].Labels) != 2 || *nodes[1].WithinHours {
 		t.Errorf("%+v, %v", nodes, err)
 	}
 	if unknown := s.run(t, "nodes", "nobody"); unknown.code != exitUsage || !strings.Contains(unknown.err, "Not found") {

@@ -135,13 +135,13 @@ func (p *probed) print(std streams) error {
 	var encoders, decoders [][]string
 	for _, d := range p.Devices {
 		for _, e := range d.Encoders {
-			encoders = append(encoders, []string{d.Device.Name, e.Encoder, yesNo(e.Works), yesNo(e.TenBit), speedOf(e.FramesPerSecond, "360p"), speedOf(e.FramesPerSecond, "1080p"), sessionsOf(e), e.Reason})
+			encoders = append(encoders, []string{d.Device.Name, e.Encoder, yesNo(e.Works), yesNo(e.TenBit), speedOf(e.FramesPerSecond, "360p"), speedOf(e.FramesPerSecond, "1080p"), sessionsOf(e), energyOf(e.JoulesPerFrame), e.Reason})
 		}
 		for _, row := range decodersOf(d.Decoders) {
 			decoders = append(decoders, append([]string{d.Device.Name}, row...))
 		}
 	}
-	if err := std.table([]string{"DEVICE", "ENCODER", "WORKS", "10 BIT", "360P FPS", "1080P FPS", "SESSIONS", "WHY NOT"}, encoders); err != nil {
+	if err := std.table([]string{"DEVICE", "ENCODER", "WORKS", "10 BIT", "360P FPS", "1080P FPS", "SESSIONS", "J/FRAME", "WHY NOT"}, encoders); err != nil {
 		return err
 	}
 	if len(decoders) == 0 {
@@ -190,6 +190,14 @@ func speedOf(byRung map[string]float64, rung string) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f", fps)
+}
+
+// energyOf is a frame's energy and the rung for which it was measured.
+func energyOf(byRung map[string]float64) string {
+	for rung, joules := range byRung { // one, or none where it can't be read
+		return fmt.Sprintf("%.3g (%s)", joules, rung)
+	}
+	return "-"
 }
 
 func sessionsOf(e probedEncoder) string {

@@ -35,7 +35,7 @@ func serve(ctx context.Context, settings Settings, log *slog.Logger) error {
 		return fmt.Errorf("find the folder %s: %w", settings.Data, err)
 	}
 	return node.Run(ctx, node.Config{
-		Labels: settings.Label, Hours: settings.WorkHours,
+		Labels: settings.Label, Taints: settings.Taint, Hours: settings.WorkHours,
 		DataDir: data, HTTPAddr: settings.HTTP, GossipAddr: settings.Gossip, RaftAddr: settings.Raft,
 		Advertise: settings.Advertise, Expect: settings.Expect, Join: settings.Join, Bundle: settings.Bundle, MaxVoters: settings.MaxVoters,
 		Storage: stores, WebhookNetworks: settings.AllowWebhookNetwork, WebhookTimeout: settings.WebhookTimeout,

@@ -43,6 +43,7 @@ type Settings struct {
 	FFmpeg            string         `name:"ffmpeg" group:"work" default:"ffmpeg" placeholder:"PATH" help:"The ffmpeg to run: a path, or a name to look for in PATH."`
 	FFprobe           string         `name:"ffprobe" group:"work" default:"ffprobe" placeholder:"PATH" help:"The ffprobe to run."`
 	Label             []string       `group:"work" placeholder:"LABEL" help:"What jobs can require of this machine, like ssd or site=paris; repeat for more, or separate by commas."`
+	Taint             []string       `group:"work" placeholder:"LABEL" help:"Label that a job must require to be worked on here: it keeps this machine for such jobs. Of several it must require all; repeat for more, or separate by commas."`
 	WorkHours         node.WorkHours `group:"work" placeholder:"HOURS" help:"When this machine takes work, by its own clock and time zone, like \"Mon-Fri 19:00-07:00,Sat-Sun\"; what runs at the end goes on. None: always."`
 	Slots             int            `group:"work" default:"0" placeholder:"N" help:"Encode tasks that run at once on the CPU; 0: as many as it has cores for."`
 	CacheBytes        ByteSize       `group:"work" default:"8GiB" placeholder:"SIZE" help:"Disk space for blocks of sources, under the data folder."`
@@ -100,10 +101,15 @@ func (s *Settings) Validate() error {
 	if s.Data == "" {
 		return usagef("--data is empty: name the folder of the peer's state")
 	}
-	for _, label := range s.Label {
-		if !job.ValidLabel(label) {
-			return usagef("--label is %q: it must be lower-case, like ssd or site=paris, and none of %s", label, strings.Join(job.EncoderKinds, ", "))
+	for flag, labels := range map[string][]string{"label": s.Label, "taint": s.Taint} {
+		for _, label := range labels {
+			if !job.ValidLabel(label) {
+				return usagef("--%s is %q: it must be lower-case, like ssd or site=paris, and none of %s", flag, label, strings.Join(job.EncoderKinds, ", "))
+			}
 		}
+	}
+	if len(s.Taint) > job.MaxRequired {
+		return usagef("--taint names %d labels, and a job can require only %d: none would ever be worked on here", len(s.Taint), job.MaxRequired)
 	}
 	return s.checkCluster()
 }
