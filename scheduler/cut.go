@@ -62,14 +62,15 @@ func Cut(timeline job.Timeline, slots int, secondsPerFrame float64, leads []time
 
 // moveCost is how much decoding a cut must save to be moved by a segment: what
 // the imbalance costs is half a segment's encoding, about 20 times as dear as
-// its decoding, but only where this chunk is the last to end.
+// its decoding, but only where this chunk is one of the last to end.
 const moveCost = time.Second
 
 // cheapest moves a chunk's end by at most one segment to where the next chunk
-// needs less decoding before its start.
+// needs less decoding before its start. A chunk of one or two segments is left as it
+// is: it is one of the last, and a segment more would be a good part of it.
 func cheapest(count, left, shortest, longest int, leads []time.Duration) int {
 	next := len(leads) - left // the chunk's first segment
-	if next < 0 || count >= left {
+	if next < 0 || count >= left || count < 3 {
 		return count
 	}
 	best, cost := count, leads[next+count]

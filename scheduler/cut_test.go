@@ -138,6 +138,19 @@ func TestCutsMoveToWhereLittleMustBeDecoded(t *testing.T) {
 	}
 }
 
+// TestAShortChunkStaysAsItIs although decoding would be saved: nothing comes after it
+// that could even it out.
+func TestAShortChunkStaysAsItIs(t *testing.T) {
+	timeline := job.Timeline{Rate: job.Rational{Num: 24, Den: 1}, Frames: 768, SegmentFrames: 96}
+	leads := make([]time.Duration, timeline.Segments())
+	for i := range leads {
+		leads[i] = time.Duration(i%3) * 4 * time.Second // keyframes 12 s apart
+	}
+	if counts, want := Cut(timeline, 2, 0.09, leads), Cut(timeline, 2, 0.09, nil); !slices.Equal(counts, want) {
+		t.Errorf("cut into %v where keyframes are far apart, else into %v", counts, want)
+	}
+}
+
 // TestCutForAFullQueue: chunks run for as long as is said, within bounds, and all
 // of a job are about alike.
 func TestCutForAFullQueue(t *testing.T) {
