@@ -42,7 +42,7 @@ func rackOfThree() *rack {
 			{ID: "a", Role: NodeLeader, Alive: true, Address: "10.0.0.a:8080", Version: "1.0", Measured: &seen,
 				Labels: []string{"ssd"}, Taints: []string{"film"}, WorkHours: "Mon-Fri 19:00-07:00", WithinHours: &within,
 				Devices: []Device{{ID: "cpu", Kind: "cpu", Name: "CPU", Threads: 2, Encoders: []Encoder{
-					{Name: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 100}},
+					{Name: "libx264", Works: true, FramesPerSecond: map[string]float64{"360p": 100}, JoulesPerFrame: map[string]float64{"360p": 0.5}},
 					{Name: "h264_nvenc", Reason: &noLimit},
 				}}},
 				Load: &Load{Attempts: 1, CPU: 0.5, Seen: noon}},
@@ -123,7 +123,7 @@ func TestNodesShowWhatGossipAndTheStateSayOfThem(t *testing.T) {
 		t.Errorf("gone is %+v", gone)
 	}
 	a := f.node(f.want(http.StatusOK, f.do("default/admin", "GET", nodesPath+"a/", "")))
-	if len(a.Devices) != 1 || !a.Devices[0].Encoders[0].Works || *a.Devices[0].Encoders[1].Reason == "" || a.Load.CPU != 0.5 ||
+	if len(a.Devices) != 1 || !a.Devices[0].Encoders[0].Works || a.Devices[0].Encoders[0].JoulesPerFrame["360p"] != 0.5 || *a.Devices[0].Encoders[1].Reason == "" || a.Load.CPU != 0.5 ||
 		!slices.Equal(a.Labels, []string{"ssd"}) || !slices.Equal(a.Taints, []string{"film"}) || a.WorkHours != "Mon-Fri 19:00-07:00" || *a.WithinHours {
 		t.Errorf("a is %+v", a)
 	}

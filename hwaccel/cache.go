@@ -12,7 +12,7 @@ import (
 )
 
 // cacheVersion goes up when what is measured, or how, changes.
-const cacheVersion = 2
+const cacheVersion = 3
 
 // cacheFile is the profiles of a machine's devices as they lie on its disk.
 type cacheFile struct {

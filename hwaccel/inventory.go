@@ -369,7 +369,7 @@ func (i *Inventory) tried(s *state, sighting Sighting, profile Profile, err erro
 	}
 	for _, e := range profile.Encoders {
 		i.log.Info("encoder tried", "device", sighting.Device.ID, "encoder", e.Encoder, "works", e.Works, "reason", e.Reason,
-			"frames_per_second", e.FramesPerSecond, "sessions", e.Sessions)
+			"frames_per_second", e.FramesPerSecond, "sessions", e.Sessions, "joules_per_frame", e.JoulesPerFrame)
 	}
 	profile.Device = sighting.Device
 	s.profile = &profile

@@ -71,6 +71,27 @@ func (m *Machine) Scan(ctx context.Context) Scan {
 	return scan
 }
 
+// Health is how one device is doing now; of a device that isn't there any more
+// nothing is known. Like Scan it must not be called by several at the same time.
+func (m *Machine) Health(ctx context.Context, device Device) Health {
+	m.defaults()
+	var found []Sighting
+	switch device.Kind {
+	case CPU:
+		return Health{EnergyJoules: m.rapl.read(m.Root)}
+	case NVIDIA:
+		found, _ = m.nvidia.scan(ctx)
+	case RenderNode:
+		found, _ = m.renderNodes()
+	}
+	for _, sighting := range found {
+		if sighting.Device.ID == device.ID {
+			return sighting.Health
+		}
+	}
+	return Health{}
+}
+
 // Close lets go of drivers' libraries.
 func (m *Machine) Close() {
 	if m.nvidia != nil {

@@ -43,8 +43,8 @@ type EncoderProfile struct {
 	SessionsFramesPerSecond float64 `json:"sessions_frames_per_second,omitempty"`
 	// SSIM is how like the source the trial's pictures were, 1 is equal.
 	SSIM float64 `json:"ssim,omitempty"`
-	// JoulesPerFrame is by rung what a frame of the fastest trial took of the
-	// device's energy, beyond what it draws at rest; none where that can't be read.
+	// JoulesPerFrame is by rung what a frame took of the device's energy, beyond what
+	// the device draws at rest; none where that can't be read, as in older profiles.
 	JoulesPerFrame map[string]float64 `json:"joules_per_frame,omitempty"`
 	// Without names the features of the encoder's row that the device refuses.
 	Without []string `json:"without,omitempty"`

@@ -22,6 +22,9 @@ type Trials struct {
 	Scratch string
 	// Sandbox confines the encodes; nil means Tools.Sandbox.
 	Sandbox *ffmpeg.Sandbox
+	// Machine is asked for the energy that devices take while they are tried; nil:
+	// nobody is. It is the trials' own, and its drivers are let go of after each.
+	Machine *Machine
 	Logger  *slog.Logger // nil is silent
 }
 
@@ -126,6 +129,10 @@ func (b *bench) tryAll(ctx context.Context) {
 		b.profile.decline(b.device, b.device.Unusable)
 		return
 	}
+	meter := b.watchRest(ctx)
+	if b.trials.Machine != nil {
+		defer b.trials.Machine.Close()
+	}
 	for _, row := range rows {
 		if !row.DrivenBy(b.device) || ctx.Err() != nil {
 			continue
@@ -145,6 +152,13 @@ func (b *bench) tryAll(ctx context.Context) {
 			b.sessions(ctx, row, e)
 			b.log().Debug("measured an encoder's sessions", "device", b.device.ID, "encoder", e.Encoder,
 				"sessions", e.Sessions, "frames_per_second", e.SessionsFramesPerSecond)
+		}
+	}
+	for i := range b.profile.Encoders {
+		if e := &b.profile.Encoders[i]; meter != nil && e.Works && !b.late() && ctx.Err() == nil {
+			row, _ := Encoder(e.Encoder)
+			b.energy(ctx, meter, row, e)
+			b.log().Debug("measured an encoder's energy", "device", b.device.ID, "encoder", e.Encoder, "joules_per_frame", e.JoulesPerFrame)
 		}
 	}
 }

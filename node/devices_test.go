@@ -177,6 +177,38 @@ func TestEnergyOfAnAttemptIsReportedAndCounted(t *testing.T) {
 	})
 }
 
+func TestTheEnergyOfTrialsIsInTheMetrics(t *testing.T) {
+	metrics := newEnergyMetrics()
+	tell := &teller{to: &told{}, worker: newWorker(nil, nil), energy: metrics}
+	trials := func(joules map[string]float64) []hwaccel.Profile {
+		return []hwaccel.Profile{{Device: hwaccel.Device{ID: "cpu"}, Encoders: []hwaccel.EncoderProfile{{Encoder: "libx264", Works: true, JoulesPerFrame: joules}}}}
+	}
+	shown := func() (values []float64) {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(metrics.collectors()...)
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			for _, metric := range family.GetMetric() {
+				if family.GetName() == "millrace_trial_joules_per_frame" && len(metric.GetLabel()) == 3 {
+					values = append(values, metric.GetGauge().GetValue())
+				}
+			}
+		}
+		return values
+	}
+	tell.tellProfile(trials(map[string]float64{"360p": 0.25}), time.Now())
+	if got := shown(); !slices.Equal(got, []float64{0.25}) {
+		t.Errorf("got %v", got)
+	}
+	tell.tellProfile(trials(nil), time.Now())
+	if got := shown(); len(got) != 0 {
+		t.Errorf("of a trial that couldn't read it, after one that could: %v", got)
+	}
+}
+
 func TestTellerPassesOnWhatTheWatchHasSeen(t *testing.T) {
 	withInventory(t, func(t *testing.T, files *machineFiles, inventory *hwaccel.Inventory) {
 		heard := &told{}

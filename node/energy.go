@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -12,6 +13,7 @@ import (
 type energyMetrics struct {
 	joules, seconds *prometheus.CounterVec
 	perMinute       *prometheus.HistogramVec
+	trials          *prometheus.GaugeVec
 }
 
 func newEnergyMetrics() *energyMetrics {
@@ -27,11 +29,29 @@ func newEnergyMetrics() *energyMetrics {
 			Name: "millrace_joules_per_video_minute", Help: "Energy of each encode attempt that worked, for each minute of its video, whatever the number of rungs.",
 			Buckets: prometheus.ExponentialBuckets(50, 2, 12), // 50 J … 100 kJ
 		}, labels),
+		trials: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "millrace_trial_joules_per_frame", Help: "What a frame of each rung took of the device's energy in the latest trial, beyond what the device draws at rest; jobs that prefer energy are placed by it.",
+		}, append(labels, "rung")),
 	}
 }
 
 func (m *energyMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.joules, m.seconds, m.perMinute}
+	return []prometheus.Collector{m.joules, m.seconds, m.perMinute, m.trials}
+}
+
+// noteTrials takes what the latest trials of the node's devices measured.
+func (m *energyMetrics) noteTrials(devices []hwaccel.Profile) {
+	if m == nil {
+		return
+	}
+	m.trials.Reset()
+	for _, device := range devices {
+		for _, encoder := range device.Encoders {
+			for rung, joules := range encoder.JoulesPerFrame {
+				m.trials.WithLabelValues(device.Device.ID, encoder.Encoder, rung).Set(joules)
+			}
+		}
+	}
 }
 
 func (m *energyMetrics) note(order Order, ended Ended) {

@@ -264,7 +264,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 	if err != nil {
 		return fmt.Errorf("empty the scratch folder: %w", err)
 	}
-	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Logger: log}
+	trials := hwaccel.Trials{Tools: p.tools, Cache: filepath.Join(config.DataDir, "profiles.json"), Scratch: scratch, Machine: &hwaccel.Machine{}, Logger: log}
 	inventory := hwaccel.NewInventory(hwaccel.InventoryConfig{Machine: &hwaccel.Machine{}, Trials: trials, Threads: config.Slots, ScratchBytes: scratchFor(scratch), Logger: log})
 	err = inventory.Start(ctx)
 	if ctx.Err() != nil {
@@ -286,7 +286,7 @@ func (p *parts) work(ctx context.Context, config Config, leader leaderClient, lo
 		store: p.store, loopback: p.loopback, secrets: p.peer.Keyring(), lease: w, log: log, devices: w.devices,
 	}}
 	tell := &teller{
-		to: p.peer, worker: w, log: log, asked: p.probes, since: writtenAt(trials.Cache), devices: inventory, measure: inventory.Measure,
+		to: p.peer, worker: w, log: log, energy: p.energy, asked: p.probes, since: writtenAt(trials.Cache), devices: inventory, measure: inventory.Measure,
 		machine: machineLoad(os.DirFS("/"), config.DataDir, w.threads()),
 	}
 	var watching sync.WaitGroup

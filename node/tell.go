@@ -60,6 +60,8 @@ type teller struct {
 	machine func(*toldLoad)
 	// asked holds a token while somebody wants the devices to be measured.
 	asked <-chan struct{}
+	// energy is told what trials measured; nil: nobody is.
+	energy *energyMetrics
 	// devices are watched for changes if it isn't nil.
 	devices inventoried
 }
@@ -137,6 +139,7 @@ func (t *teller) tellProfile(devices []hwaccel.Profile, measured time.Time) {
 		t.log.Error("the node's profile can't be told", "err", err)
 		return
 	}
+	t.energy.noteTrials(devices)
 	t.to.ShareProfile(text)
 }
 

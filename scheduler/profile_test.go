@@ -34,3 +34,16 @@ func TestCardsThatShareALimitOfSessionsAreChargedTogether(t *testing.T) {
 		t.Errorf("%d sessions are used of the 8 that the driver opens for both cards", sessions)
 	}
 }
+
+func TestWhatAnEncoderDrawsIsWhatItsFramesTakeAtItsSpeed(t *testing.T) {
+	profile := hwaccel.Profile{
+		Device: hwaccel.Device{ID: "a", Kind: hwaccel.NVIDIA}, Encoders: []hwaccel.EncoderProfile{
+			{Encoder: "h264_nvenc", Works: true, FramesPerSecond: map[string]float64{"360p": 1200, "1080p": 500}, JoulesPerFrame: map[string]float64{"1080p": 0.1}},
+			{Encoder: "hevc_nvenc", Works: true, FramesPerSecond: map[string]float64{"1080p": 400}}, // as in a profile from before
+		},
+	}
+	_, devices := FromProfiles([]hwaccel.Profile{profile})
+	if got := devices[0].Encoders; got[0].Watts != 50 || got[1].Watts != 0 {
+		t.Errorf("got %+v", got)
+	}
+}

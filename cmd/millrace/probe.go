@@ -79,7 +79,7 @@ func (c *probeCommand) Run(ctx context.Context, std streams) error {
 	machine := &hwaccel.Machine{}
 	defer machine.Close()
 	trials := hwaccel.Trials{
-		Tools: tools, Cache: filepath.Join(c.Data, "profiles.json"), Scratch: scratch,
+		Tools: tools, Cache: filepath.Join(c.Data, "profiles.json"), Scratch: scratch, Machine: &hwaccel.Machine{},
 		Logger: slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	measure := trials.Profile
