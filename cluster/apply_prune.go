@@ -37,7 +37,7 @@ func (c Prune) apply(t *tx) (any, error) {
 		for _, key := range slices.Collect(scan[*idempotencyRow](t.txn, tableIdempotency, indexJob, part(nil, string(row.job.ID)))) {
 			t.remove(tableIdempotency, key)
 		}
-		t.remove(tableJobs, row)
+		t.removeRecord(row)
 		t.count(row.job.Org, row.job.Status, "")
 	}
 	for _, event := range events {

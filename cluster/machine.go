@@ -16,6 +16,7 @@ type machine struct {
 	current atomic.Pointer[view]
 
 	proposals *proposals // of the goroutine that applies and restores
+	journal   *journal   // likewise, another for each state that is restored
 
 	waiting waiting
 
@@ -39,14 +40,14 @@ func newMachine() *machine {
 // load puts a state in the place of the present one.
 func (m *machine) load(db *database, known *proposals, index uint64) {
 	m.db.Store(db)
-	m.proposals = known
+	m.proposals, m.journal = known, &journal{from: index}
 	m.publish(index)
 }
 
 // publish makes the state as it is now the one that is read, and wakes whoever
 // waits for a change of the one before.
 func (m *machine) publish(index uint64) {
-	before := m.current.Swap(&view{db: m.db.Load().Snapshot(), proposals: m.proposals.rows, index: index, changed: make(chan struct{})})
+	before := m.current.Swap(&view{db: m.db.Load().Snapshot(), proposals: m.proposals.rows, journal: m.journal, index: index, changed: make(chan struct{})})
 	if before != nil {
 		close(before.changed)
 	}
@@ -94,6 +95,7 @@ func (m *machine) ApplyBatch(entries []*raft.Log) []any {
 		return refuseAll(answers, m.stop(err))
 	}
 	txn.Commit()
+	m.journal.add(applied, t.jobs)
 	m.publish(applied)
 	m.waiting.tell(told)
 	return answers

@@ -164,6 +164,7 @@ func TestRandomCommandsNeverReachAnIllegalState(t *testing.T) {
 		for _, org := range orgs {
 			_ = w.apply(createOrg(org))
 		}
+		views := []*view{w.b.view()}
 		for range rapid.IntRange(1, 120).Draw(t, "commands") {
 			command := w.command()
 			before := w.b.view()
@@ -177,6 +178,8 @@ func TestRandomCommandsNeverReachAnIllegalState(t *testing.T) {
 			}
 			checkState(t, w.b.view())
 			checkChange(t, command, before, w.b.view())
+			views = append(views, w.b.view())
+			checkChangedJobs(t, rapid.SampledFrom(views).Draw(t, "earlier"), w.b.view())
 		}
 		checkReplay(t, w)
 	})
@@ -191,6 +194,34 @@ func (w *world) apply(command Command) error {
 	entry.Index, entry.Type = w.b.index, raft.LogCommand
 	w.log = append(w.log, &entry)
 	return w.b.m.Apply(&entry).(answer).err
+}
+
+// checkChangedJobs checks what a view tells of the changes since an earlier one.
+func checkChangedJobs(t *rapid.T, earlier, now *view) {
+	changed, gone, known := now.ChangedJobs(earlier.index)
+	if !known {
+		t.Fatalf("what changed after %d isn't known at %d", earlier.index, now.index)
+	}
+	told := make(map[job.ID]bool)
+	for _, j := range changed {
+		if record, is := now.Record(j.ID); !is || record.Job != j || told[j.ID] {
+			t.Fatalf("%s is told of as another than it is, or twice", j.ID)
+		}
+		told[j.ID] = true
+	}
+	for _, id := range gone {
+		if _, is := now.Record(id); is || told[id] {
+			t.Fatalf("%s isn't gone, or told of twice", id)
+		}
+		told[id] = true
+	}
+	for _, id := range ids {
+		before, was := earlier.Record(id)
+		after, is := now.Record(id)
+		if (was != is || was && before.Job != after.Job) && !told[id] {
+			t.Fatalf("%s changed between %d and %d, and isn't told of", id, earlier.index, now.index)
+		}
+	}
 }
 
 // checkState checks what must hold at every moment.

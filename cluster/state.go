@@ -13,6 +13,7 @@ import (
 type view struct {
 	db        *database
 	proposals []proposalRow
+	journal   *journal // knows this state's changes, and later ones
 	index     uint64
 	changed   chan struct{}
 }
@@ -72,6 +73,18 @@ func (v *view) Unsettled() iter.Seq[job.Record] {
 			}
 		}
 	}
+}
+
+func (v *view) ChangedJobs(after uint64) (changed []*job.Job, gone []job.ID, known bool) {
+	ids, known := v.journal.between(after, v.index)
+	for _, id := range ids {
+		if row, is := first[*jobRow](v.txn(), tableJobs, indexID, id); is {
+			changed = append(changed, row.job)
+		} else {
+			gone = append(gone, id)
+		}
+	}
+	return changed, gone, known
 }
 
 func (v *view) Webhook(org, id string) (*Webhook, bool) {

@@ -16,8 +16,9 @@ type tx struct {
 	txn       *transaction
 	counts    *counts
 	proposals *proposals
-	index     uint64 // raft index of the command
-	wrote     bool   // by the command
+	jobs      []job.ID // whose records the batch put or removed
+	index     uint64   // raft index of the command
+	wrote     bool     // by the command
 	err       error
 }
 
@@ -141,6 +142,12 @@ func (t *tx) putRecord(record job.Record) {
 		return
 	}
 	t.put(tableJobs, row)
+	t.jobs = append(t.jobs, row.job.ID)
+}
+
+func (t *tx) removeRecord(row *jobRow) {
+	t.remove(tableJobs, row)
+	t.jobs = append(t.jobs, row.job.ID)
 }
 
 // mergeTasks puts a change's tasks in the place of those with the same ID.
