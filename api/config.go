@@ -40,6 +40,16 @@ type ProgressSource interface {
 	// be asked for it; it is called before running jobs are shown. It returns
 	// within a second, and soon when ctx ends, whether it could ask or not.
 	Refresh(ctx context.Context)
+	// Moved lists the running jobs whose progress may not be what it was at a mark
+	// that it gave before, and gives the next; of the zero mark, or one of another
+	// source, it lists all. It must not block.
+	Moved(since ProgressMark) ([]job.ID, ProgressMark)
+}
+
+// ProgressMark is a moment in what a source of progress has told.
+type ProgressMark struct {
+	Source  string `json:"source,omitempty"` // as it likes
+	Version uint64 `json:"version,omitempty"`
 }
 
 // Sealer encrypts secrets under the cluster's key, so that the state, its log
@@ -190,6 +200,9 @@ type noProgress struct{}
 
 func (noProgress) Progress(job.ID) (job.Progress, bool) { return job.Progress{}, false }
 func (noProgress) Refresh(context.Context)              {}
+func (noProgress) Moved(since ProgressMark) ([]job.ID, ProgressMark) {
+	return nil, since
+}
 
 type anywhere struct{}
 

@@ -75,6 +75,14 @@ func (v *view) Unsettled() iter.Seq[job.Record] {
 	}
 }
 
+func (v *view) UnsettledRecord(id job.ID) (job.Record, bool) {
+	row, found := first[*jobRow](v.txn(), tableJobs, indexID, id)
+	if !found || !row.unsettled {
+		return job.Record{}, false
+	}
+	return row.record(), true
+}
+
 func (v *view) ChangedJobs(after uint64) (changed []*job.Job, gone []job.ID, known bool) {
 	ids, known := v.journal.between(after, v.index)
 	for _, id := range ids {

@@ -35,6 +35,8 @@ type View interface {
 	// Unsettled lists every job that has not ended, or whose tasks are still
 	// being stopped or cleaned up, oldest first: all that a leader looks at.
 	Unsettled() iter.Seq[job.Record]
+	// UnsettledRecord finds one of them.
+	UnsettledRecord(id job.ID) (job.Record, bool)
 	// ChangedJobs lists the jobs that were created or changed after a raft index, as
 	// they are in this view, and those that were deleted; each once, in no order. It
 	// is false where the state doesn't know any more, since that is long ago or was

@@ -10,15 +10,24 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/api"
 	"millrace/cluster"
 	"millrace/job"
 )
 
 // follower makes the rig's peer one whose leader is elsewhere and says what ask
 // says.
-func (r *rig) follower(ask func(context.Context) (Progresses, error)) *progressBoard {
+func (r *rig) follower(ask func() (Moved, error)) *progressBoard {
 	r.end()
-	return &progressBoard{leader: r.leader, ask: ask, now: func() time.Time { return r.time }}
+	return &progressBoard{
+		leader: r.leader, now: func() time.Time { return r.time },
+		ask: func(context.Context, api.ProgressMark) (Moved, error) { return ask() },
+	}
+}
+
+// all is a leader's answer that tells of these jobs alone.
+func all(jobs Progresses) Moved {
+	return Moved{All: true, Mark: api.ProgressMark{Source: "leader", Version: 1}, Jobs: jobs}
 }
 
 // started has the rig's job run.
@@ -37,9 +46,9 @@ func TestAFollowerShowsTheLeadersProgress(t *testing.T) {
 	percent := 40.0
 	var asked int
 	var fails error
-	board := r.follower(func(context.Context) (Progresses, error) {
+	board := r.follower(func() (Moved, error) {
 		asked++
-		return Progresses{jobID: {Run: run, Percent: percent}}, fails
+		return all(Progresses{jobID: {Run: run, Percent: percent}}), fails
 	})
 	check := func(when string, wantAsked int, want float64) {
 		t.Helper()
@@ -75,8 +84,8 @@ func TestWhatAFollowerHasShownDoesNotGoBackWhenItLeads(t *testing.T) {
 	if r.record().Job.Plan == nil {
 		t.Fatal("the job has no plan")
 	}
-	board := r.follower(func(context.Context) (Progresses, error) {
-		return Progresses{jobID: {Run: r.record().Job.Run, Percent: 70}}, nil
+	board := r.follower(func() (Moved, error) {
+		return all(Progresses{jobID: {Run: r.record().Job.Run, Percent: 70}}), nil
 	})
 	board.Refresh(t.Context())
 	board.handOver()
@@ -84,8 +93,8 @@ func TestWhatAFollowerHasShownDoesNotGoBackWhenItLeads(t *testing.T) {
 	if got, known := board.Progress(jobID); !known || got.Percent != 70 {
 		t.Errorf("the new leader shows %v, %v, want 70", got.Percent, known)
 	}
-	told, err := r.progresses()
-	if want := (Progresses{jobID: told[jobID]}); err != nil || !maps.Equal(told, want) || told[jobID].Percent != 70 {
+	told, err := r.progresses(api.ProgressMark{})
+	if want := (Progresses{jobID: told.Jobs[jobID]}); err != nil || !maps.Equal(told.Jobs, want) || told.Jobs[jobID].Percent != 70 {
 		t.Errorf("it tells others %v, %v", told, err)
 	}
 }
@@ -95,10 +104,10 @@ func TestManyWhoAskForProgressAskTheLeaderOnceAndWaitABoundedTime(t *testing.T) 
 		var asked atomic.Int64
 		board := &progressBoard{
 			leader: &leader{}, now: time.Now,
-			ask: func(ctx context.Context) (Progresses, error) {
+			ask: func(ctx context.Context, _ api.ProgressMark) (Moved, error) {
 				asked.Add(1)
 				<-ctx.Done() // a leader that doesn't answer
-				return nil, ctx.Err()
+				return Moved{}, ctx.Err()
 			},
 		}
 		began := time.Now()
@@ -123,7 +132,7 @@ func TestManyWhoAskForProgressAskTheLeaderOnceAndWaitABoundedTime(t *testing.T) 
 func TestAPeerThatDoesNotLeadTellsNoProgress(t *testing.T) {
 	r := newRig(t)
 	r.end()
-	if _, err := r.progresses(); !errors.Is(err, cluster.ErrNotLeader) {
+	if _, err := r.progresses(api.ProgressMark{}); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("it says %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"millrace/api"
 	"millrace/cluster"
 	"millrace/job"
 )
@@ -55,11 +56,45 @@ func (c leaderCalls) expel(ctx context.Context, node string) error {
 	return c.peer.CallLeader(ctx, callExpel, node, nil)
 }
 
-// progresses asks how far the running jobs have come.
-func (c leaderCalls) progresses(ctx context.Context) (Progresses, error) {
-	var told Progresses
-	err := c.peer.CallLeader(ctx, callProgress, nil, &told)
-	return told, err
+// progresses asks how far the running jobs have come whose progress moved since a mark.
+func (c leaderCalls) progresses(ctx context.Context, since api.ProgressMark) (Moved, error) {
+	var answer json.RawMessage
+	if err := c.peer.CallLeader(ctx, callProgress, since, &answer); err != nil {
+		return Moved{}, err
+	}
+	return readMoved(answer)
+}
+
+// readMoved reads the leader's answer. Where that is of an earlier version of the
+// program, it knows no marks and always tells of all jobs that run.
+func readMoved(answer json.RawMessage) (told Moved, err error) {
+	if err := json.Unmarshal(answer, &told); err != nil {
+		return Moved{}, fmt.Errorf("read the answer: %w", err)
+	}
+	if told.Jobs != nil {
+		return told, nil
+	}
+	told = Moved{All: true}
+	if err := json.Unmarshal(answer, &told.Jobs); err != nil {
+		return Moved{}, fmt.Errorf("read the answer: %w", err)
+	}
+	return told, nil
+}
+
+// tellMoved answers whoever asks for progress; one that gives no mark, as an earlier
+// version of the program, gets the jobs that run and nothing else.
+func (l *leader) tellMoved(question json.RawMessage) (any, error) {
+	var since *api.ProgressMark
+	if len(question) > 0 {
+		if err := json.Unmarshal(question, &since); err != nil {
+			return nil, fmt.Errorf("read the call: %w", err)
+		}
+	}
+	if since != nil {
+		return l.progresses(*since)
+	}
+	told, err := l.progresses(api.ProgressMark{})
+	return told.Jobs, err
 }
 
 // presence is a node's answer to the question whether it lives.
@@ -104,8 +139,8 @@ func answerCalls(peer *cluster.Peer, leader *leader, session string) {
 		}
 		return leader.Confirm(ctx, claim)
 	}))
-	peer.Handle(callProgress, func(context.Context, string, json.RawMessage) (any, error) {
-		return leader.progresses()
+	peer.Handle(callProgress, func(_ context.Context, _ string, question json.RawMessage) (any, error) {
+		return leader.tellMoved(question)
 	})
 	peer.Handle(callExplain, taking(func(_ context.Context, _ string, id job.ID) (any, error) {
 		return leader.explain(id)

@@ -52,43 +52,44 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	now, next := l.now(), idleStep
 	changes := make(map[job.ID]job.EncoderChange)
 	missing := make(map[made]time.Time)
-	offers := make(map[made]bool) // of those that were asked for
-	offered := func(with made) bool {
-		is, known := offers[with]
+	view = l.survey.look(view)
+	type kept struct{ from, kind, labels string } // what the next best depends on
+	best := make(map[kept]hwaccel.Row)
+	giveUp := func(j *surveyed, reason string) {
+		key := kept{j.row.Encoder, j.record.Job.Spec.RequiredKind(), labelsFor(j.record.Job.Spec)}
+		to, known := best[key]
 		if !known {
-			is = l.offered(view, with)
-			offers[with] = is
+			to, _ = l.nextBest(view, j.row, j.record.Job.Spec)
+			best[key] = to
 		}
-		return is
+		if to.Encoder != "" {
+			changes[j.record.Job.ID] = changeTo(j.record, j.row, to, reason)
+		}
 	}
-	l.survey.look(view)
-	for _, j := range l.survey.jobs {
-		if !j.bound {
+	for j := range l.survey.worn {
+		giveUp(j, j.worn)
+	}
+	for with, jobs := range l.survey.waiting {
+		if l.offered(view, with) {
 			continue
 		}
-		record, row, reason, with := j.record, j.row, j.worn, j.with
-		if reason == "" && j.waits && !offered(with) {
-			since, known := l.encoderMissing[with]
-			if !known {
-				since = now
-			}
-			missing[with] = since
-			if wait := since.Add(encoderGrace).Sub(now); wait > 0 {
-				next = min(next, wait)
-				continue
-			}
-			if offered(made{encoder: row.Encoder, labels: with.labels}) {
-				changes[record.Job.ID] = changeTo(record, row, row, fmt.Sprintf(
-					"no node has a device any more whose %s writes the headers of the chunks that were made", row.Encoder))
-				continue
-			}
-			reason = fmt.Sprintf("no node has a device with a working %s any more%s", row.Encoder, l.whyNot(row.Encoder))
+		since, known := l.encoderMissing[with]
+		if !known {
+			since = now
 		}
-		if reason == "" {
+		missing[with] = since
+		if wait := since.Add(encoderGrace).Sub(now); wait > 0 {
+			next = min(next, wait)
 			continue
 		}
-		if to, found := l.nextBest(view, row, record.Job.Spec); found {
-			changes[record.Job.ID] = changeTo(record, row, to, reason)
+		others := l.offered(view, made{encoder: with.encoder, labels: with.labels})
+		for j := range jobs {
+			if others {
+				changes[j.record.Job.ID] = changeTo(j.record, j.row, j.row, fmt.Sprintf(
+					"no node has a device any more whose %s writes the headers of the chunks that were made", with.encoder))
+			} else {
+				giveUp(j, fmt.Sprintf("no node has a device with a working %s any more%s", with.encoder, l.whyNot(with.encoder)))
+			}
 		}
 	}
 	l.encoderMissing = missing

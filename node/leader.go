@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ type leader struct {
 	retryAt map[taskKey]time.Time
 	// shown is the progress that was told last: it never goes back, though
 	// work may have to be done again.
-	shown map[runKey]float64
+	shown map[job.ID]shown
 	// unmet is the jobs that require what no open node has.
 	unmet unmet
 	// backups is how backup attempts did.
@@ -64,15 +65,16 @@ type taskKey struct {
 	task job.TaskID
 }
 
-type runKey struct {
-	job job.ID
-	run int
+// shown is the progress that was told of a job's run.
+type shown struct {
+	run     int
+	percent float64
 }
 
 func newLeader(state state, log *slog.Logger, now func() time.Time) *leader {
 	return &leader{
 		state: state, log: log, now: now,
-		workers: make(map[string]*workerSeen), retryAt: make(map[taskKey]time.Time), shown: make(map[runKey]float64),
+		workers: make(map[string]*workerSeen), retryAt: make(map[taskKey]time.Time), shown: make(map[job.ID]shown),
 		kick: make(chan struct{}, 1), notice: make(chan struct{}),
 	}
 }
@@ -113,13 +115,11 @@ func (l *leader) begin() {
 	l.rack, l.survey = nil, survey{}
 	l.losing = make(map[job.Ref]bool)
 	l.encoderMissing, l.unmet = nil, unmet{}
+	l.survey.look(l.state.Stale())
+	maps.DeleteFunc(l.shown, func(id job.ID, _ shown) bool { return l.survey.byID[id] == nil })
 	// Whoever holds attempts has a whole lease to report.
-	for record := range l.state.Stale().Unsettled() {
-		for _, task := range record.Tasks {
-			for attempt := range task.Holders() {
-				l.workers[attempt.Node] = unheard(attempt.Node, l.now())
-			}
-		}
+	for node := range l.survey.held {
+		l.workers[node] = unheard(node, l.now())
 	}
 }
 
@@ -199,6 +199,13 @@ func (l *leader) note(report Report) (*workerSeen, error) {
 	frames := make(map[job.Ref]Running, len(report.Running))
 	for _, running := range report.Running {
 		frames[running.Ref] = running
+	}
+	if before := l.workers[report.Node]; before != nil {
+		for ref, running := range frames {
+			if running.Frames != before.frames[ref].Frames {
+				l.survey.moved(ref.Job)
+			}
+		}
 	}
 	worker := &workerSeen{report: report, session: report.Session, seen: l.now(), frames: frames, sent: make(map[job.Ref]bool)}
 	l.workers[report.Node] = worker

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -69,13 +68,13 @@ func newRack(now time.Time) *rack {
 // the next of the tasks that are held back is due.
 func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 	now := l.now()
+	view = l.survey.look(view)
 	delayed, next := l.delayed(now)
 	r.engine.Advance(now)
 	r.followNodes(view, l, now)
 	days := r.allowances(view, now)
 	r.followLimits(view, days, now)
-	l.survey.look(view)
-	there, gone := r.toLookAt(&l.survey, delayed)
+	there, gone := r.toLookAt(l, delayed)
 	for _, j := range there {
 		record, id := j.record, j.record.Job.ID
 		seen := r.jobs[id]
@@ -95,19 +94,20 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 		delete(r.jobs, id)
 	}
 	r.followLimits(view, days, now)
-	l.forget()
 	l.noteUnmet(now)
 	return min(next, untilTomorrow(days, now))
 }
 
-// toLookAt lists the jobs of a survey that the engine must be told of, oldest first,
-// and those that it knows and that are settled.
-func (r *rack) toLookAt(s *survey, delayed map[job.ID]bool) (there []*surveyed, gone []job.ID) {
-	news, again := s.news(), r.again
+// toLookAt lists the jobs that the engine must be told of, oldest first, and those
+// that it knows and that are settled. What the leader remembers of the latter goes.
+func (r *rack) toLookAt(l *leader, delayed map[job.ID]bool) (there []*surveyed, gone []job.ID) {
+	s := &l.survey
+	news, again := s.takeNews(), r.again
+	l.forget(news)
 	r.again = make(map[job.ID]bool)
 	if !r.begun {
 		r.begun = true
-		return s.jobs, nil
+		return s.all(), nil
 	}
 	maps.Copy(news, again)
 	maps.Copy(news, delayed)
@@ -118,7 +118,7 @@ func (r *rack) toLookAt(s *survey, delayed map[job.ID]bool) (there []*surveyed, 
 			gone = append(gone, id)
 		}
 	}
-	slices.SortFunc(there, func(a, b *surveyed) int { return cmp.Compare(a.place, b.place) })
+	slices.SortFunc(there, older)
 	slices.Sort(gone)
 	return there, gone
 }

@@ -2,11 +2,11 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"millrace/api"
 	"millrace/cluster"
 	"millrace/job"
 )
@@ -215,7 +215,7 @@ func TestWhatAJobWaitsForIsInItsView(t *testing.T) {
 	if view := job.NewView(r.record().Job, progress); view.WaitsFor != progress.WaitsFor {
 		t.Errorf("the view has %q", view.WaitsFor)
 	}
-	all, err := r.progresses()
+	waiting, err := r.progresses(api.ProgressMark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,10 +223,22 @@ func TestWhatAJobWaitsForIsInItsView(t *testing.T) {
 	if progress, _ := r.Progress(jobID); progress.WaitsFor != "" {
 		t.Errorf("when a node with the label has come it waits for %q", progress.WaitsFor)
 	}
-	board := r.follower(func(context.Context) (Progresses, error) { return all, nil })
+	r.time = r.time.Add(unmetEvery)
+	r.schedule()
+	going, err := r.progresses(waiting.Mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := waiting
+	board := r.follower(func() (Moved, error) { return told, nil })
 	board.Refresh(t.Context())
-	if told, known := board.Progress(jobID); !known || told.WaitsFor != progress.WaitsFor {
-		t.Errorf("a follower knows %+v, %v", told, known)
+	if told, _ := board.Progress(jobID); told.WaitsFor != progress.WaitsFor {
+		t.Errorf("a follower knows %+v", told)
+	}
+	told, r.time = going, r.time.Add(boardFresh)
+	board.Refresh(t.Context())
+	if told, _ := board.Progress(jobID); told.WaitsFor != "" || going.All {
+		t.Errorf("when it waits no more a follower knows %+v", told)
 	}
 }
 

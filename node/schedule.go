@@ -141,10 +141,15 @@ func (l *leader) lostAttempts(view cluster.View) (map[string][]job.Ref, time.Dur
 	return lost, next
 }
 
-// forget drops what is remembered of jobs that are settled.
-func (l *leader) forget() {
-	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return l.survey.byID[key.job] == nil })
-	maps.DeleteFunc(l.shown, func(key runKey, _ float64) bool { return l.survey.byID[key.job] == nil })
+// forget drops what is remembered of jobs that are settled, of those that are news.
+func (l *leader) forget(news map[job.ID]bool) {
+	settled := func(id job.ID) bool { return news[id] && l.survey.byID[id] == nil }
+	maps.DeleteFunc(l.retryAt, func(key taskKey, _ time.Time) bool { return settled(key.job) })
+	for id := range news {
+		if settled(id) {
+			delete(l.shown, id)
+		}
+	}
 }
 
 // audioPixels is what encoding a frame's worth of AAC costs, as pixels of

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/api"
 	"millrace/cluster"
 	"millrace/hwaccel"
 	"millrace/job"
@@ -108,5 +109,57 @@ func (r *rig) worker(id string, threads int) {
 func (r *rig) starts(placed []scheduler.Assignment) {
 	if _, err := r.start(r.t.Context(), placed); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// BenchmarkProgress is what the leader takes to tell of progress, with 10,000 jobs of
+// 50 chunks and 16,000 attempts that run on 1,000 nodes: to somebody new, and to
+// somebody who was told before and since then one node has reported, or all have.
+func BenchmarkProgress(b *testing.B) {
+	r := newRig(b)
+	const jobs, nodes = 10_000, 1000
+	r.plan(jobs, 50)
+	for i := range nodes {
+		r.worker(fmt.Sprintf("n%04d", i), 16)
+	}
+	placed, _ := r.place(r.peer.Stale())
+	r.starts(placed)
+	running := make(map[string][]job.Ref)
+	for _, a := range placed {
+		running[a.Node] = append(running[a.Node], job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt})
+	}
+	frames := int64(0)
+	report := func(nodes int) {
+		frames++
+		for i := range nodes {
+			report := Report{Node: fmt.Sprintf("n%04d", i), Session: "s"}
+			for _, ref := range running[report.Node] {
+				report.Running = append(report.Running, Running{Ref: ref, Frames: frames % 100})
+			}
+			if _, err := r.note(report); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for _, how := range []struct {
+		name     string
+		reported int
+		anew     bool
+	}{{"anew", 0, true}, {"one node", 1, false}, {"all nodes", nodes, false}} {
+		b.Run(how.name, func(b *testing.B) {
+			told, err := r.progresses(api.ProgressMark{})
+			for b.Loop() {
+				if err != nil {
+					b.Fatal(err)
+				}
+				mark := told.Mark
+				if how.anew {
+					mark = api.ProgressMark{}
+				}
+				report(how.reported)
+				told, err = r.progresses(mark)
+			}
+			b.ReportMetric(float64(len(told.Jobs)), "jobs-told")
+		})
 	}
 }

@@ -17,18 +17,22 @@ import (
 // and as many polls as nodes that wait for each. The zero survey has seen nothing.
 // Its leader's lock guards it.
 type survey struct {
-	index uint64 // of the state that was looked at
-	jobs  []*surveyed
-	byID  map[job.ID]*surveyed
-	held  map[string]*hand // by node
-	// changed are the jobs that came, changed or went since news was asked for.
-	changed map[job.ID]bool
+	view cluster.View // that was looked at last; nil before the first look
+	byID map[job.ID]*surveyed
+	held map[string]*hand // by node
+	// waiting are the jobs whose chunks wait, by what those must be made with, and
+	// worn those whose encoder should be given up.
+	waiting map[made]map[*surveyed]bool
+	worn    map[*surveyed]bool
+	// news are the jobs that came, changed or went since they were taken.
+	news map[job.ID]bool
+	// moves are of the jobs that run or wait to.
+	moves moves
 }
 
 // surveyed is one job.
 type surveyed struct {
 	record  job.Record
-	place   int       // among the survey's jobs, oldest first
 	holders []holding // of its tasks
 	// row is the encoder of its renditions, if it is bound to one, with is what its
 	// chunks are made with, worn is why that should be given up, and waits says
@@ -38,6 +42,8 @@ type surveyed struct {
 	with  made
 	worn  string
 	waits bool
+	// work is measured when its progress is asked for, nil before.
+	work *workload
 }
 
 // hand is what a node holds: attempts by job and by the node's session, and how many
@@ -55,73 +61,127 @@ type holding struct {
 	attempt *job.Attempt
 }
 
-// look brings the survey to a view's state.
-func (s *survey) look(view cluster.View) {
-	if s.byID == nil {
-		s.byID, s.held, s.changed = make(map[job.ID]*surveyed), make(map[string]*hand), make(map[job.ID]bool)
-	} else if view.Index() == s.index {
-		return
+// look brings the survey to a view's state, unless it has seen a newer one: a poll
+// may be faster than a step that took its view before. It answers the view that the
+// survey is of.
+func (s *survey) look(view cluster.View) cluster.View {
+	if s.view == nil {
+		*s = survey{
+			byID: make(map[job.ID]*surveyed), held: make(map[string]*hand), news: make(map[job.ID]bool),
+			waiting: make(map[made]map[*surveyed]bool), worn: make(map[*surveyed]bool),
+		}
+		s.lookAtAll(view)
+		return view
 	}
-	s.index = view.Index()
-	before, added, next := s.jobs, 0, 0
-	now := make([]*surveyed, 0, len(before)+1)
+	before := s.view.Index()
+	if view.Index() <= before {
+		return s.view
+	}
+	changed, gone, known := view.ChangedJobs(before)
+	if !known {
+		s.lookAtAll(view)
+		return view
+	}
+	for _, j := range changed {
+		if record, unsettled := view.UnsettledRecord(j.ID); unsettled {
+			s.note(record)
+		} else {
+			s.drop(j.ID)
+		}
+	}
+	for _, id := range gone {
+		s.drop(id)
+	}
+	s.view = view
+	return view
+}
+
+// lookAtAll compares all that the survey knows with a view.
+func (s *survey) lookAtAll(view cluster.View) {
+	there := make(map[job.ID]bool)
 	for record := range view.Unsettled() {
-		id := record.Job.ID
-		var known *surveyed
-		if next < len(before) && before[next].record.Job.ID == id { // as nearly always
-			known = before[next]
-		} else {
-			known = s.byID[id]
-		}
-		if known == nil {
-			known, added = &surveyed{}, added+1
-			s.byID[id] = known
-		} else {
-			next = known.place + 1
-		}
-		if known.record.Job == nil || !same(known.record, record) {
-			s.note(known, record)
-		}
-		known.place = len(now)
-		now = append(now, known)
-	}
-	s.jobs = now
-	if len(now) == len(before)+added {
-		return
-	}
-	for _, old := range before {
-		if old.place >= len(now) || now[old.place] != old {
-			s.release(old)
-			delete(s.byID, old.record.Job.ID)
-			s.changed[old.record.Job.ID] = true
+		there[record.Job.ID] = true
+		if known := s.byID[record.Job.ID]; known == nil || !same(known.record, record) {
+			s.note(record)
 		}
 	}
+	for id := range s.byID {
+		if !there[id] {
+			s.drop(id)
+		}
+	}
+	s.view = view
 }
 
 // note takes note of how a job is now.
-func (s *survey) note(j *surveyed, record job.Record) {
+func (s *survey) note(record job.Record) {
+	id := record.Job.ID
+	j := s.byID[id]
+	if j == nil {
+		j = &surveyed{}
+		s.byID[id] = j
+	}
 	s.release(j)
-	place := j.place
-	*j = surveyed{record: record, place: place, holders: j.holders[:0]}
+	*j = surveyed{record: record, holders: j.holders[:0]}
 	for _, task := range record.Tasks {
 		for attempt := range task.Holders() {
-			j.holders = append(j.holders, holding{job.Ref{Job: record.Job.ID, Task: task.ID, Attempt: attempt.Number}, task, attempt})
+			j.holders = append(j.holders, holding{job.Ref{Job: id, Task: task.ID, Attempt: attempt.Number}, task, attempt})
 			s.count(j, task, attempt, 1)
 		}
 	}
-	if j.row, j.bound = boundTo(record); j.bound {
-		j.with, j.waits = made{j.row.Encoder, record.Headers(), labelsFor(record.Job.Spec)}, waits(record)
-		if j.row.Kind != hwaccel.CPU {
-			j.worn = worn(record, j.row.Encoder)
-		}
+	s.noteEncoder(j)
+	if s.news[id] = true; record.Job.Status.Terminal() {
+		s.moves.forget(id)
+	} else {
+		s.moves.touch(id)
 	}
-	s.changed[record.Job.ID] = true
 }
 
-// release takes a job out of what nodes hold.
+// noteEncoder takes note of what a job's chunks are made with.
+func (s *survey) noteEncoder(j *surveyed) {
+	if j.row, j.bound = boundTo(j.record); !j.bound {
+		return
+	}
+	j.with, j.waits = made{j.row.Encoder, j.record.Headers(), labelsFor(j.record.Job.Spec)}, waits(j.record)
+	if j.row.Kind != hwaccel.CPU {
+		j.worn = worn(j.record, j.row.Encoder)
+	}
+	switch {
+	case j.worn != "":
+		s.worn[j] = true
+	case j.waits:
+		if s.waiting[j.with] == nil {
+			s.waiting[j.with] = make(map[*surveyed]bool)
+		}
+		s.waiting[j.with][j] = true
+	}
+}
+
+// moved notes that a job has other progress than before, or waits for something else.
+func (s *survey) moved(id job.ID) {
+	if j := s.byID[id]; j != nil && !j.record.Job.Status.Terminal() {
+		s.moves.touch(id)
+	}
+}
+
+// drop forgets a job that is settled.
+func (s *survey) drop(id job.ID) {
+	if j := s.byID[id]; j != nil {
+		s.release(j)
+		s.moves.forget(id)
+		delete(s.byID, id)
+		s.news[id] = true
+	}
+}
+
+// release takes a job out of what nodes hold and out of the jobs that wait.
 func (s *survey) release(j *surveyed) {
 	for _, h := range j.holders {
 		s.count(j, h.task, h.attempt, -1)
+	}
+	delete(s.worn, j)
+	if delete(s.waiting[j.with], j); len(s.waiting[j.with]) == 0 {
+		delete(s.waiting, j.with)
 	}
 }
 
@@ -151,14 +211,20 @@ func (h *hand) only(session string) bool {
 	return h.stopping == 0 && (session == "" || len(h.sessions) == 1 && h.sessions[session] > 0)
 }
 
+// older sorts jobs as the state lists them: the oldest first.
+func older(a, b *surveyed) int {
+	return cmp.Or(a.record.Job.Created.Compare(b.record.Job.Created), cmp.Compare(a.record.Job.ID, b.record.Job.ID))
+}
+
+// all are the jobs, oldest first.
+func (s *survey) all() []*surveyed { return slices.SortedFunc(maps.Values(s.byID), older) }
+
 // heldBy lists the jobs of which a node holds attempts, oldest first.
 func (s *survey) heldBy(node string) []*surveyed {
 	if s.held[node] == nil {
 		return nil
 	}
-	list := slices.Collect(maps.Keys(s.held[node].jobs))
-	slices.SortFunc(list, func(a, b *surveyed) int { return cmp.Compare(a.place, b.place) })
-	return list
+	return slices.SortedFunc(maps.Keys(s.held[node].jobs), older)
 }
 
 // holdings are the attempts that a node holds, the oldest job's first.
@@ -174,9 +240,9 @@ func (s *survey) holdings(node string) iter.Seq[holding] {
 	}
 }
 
-// news are the jobs that came, changed or went since it was asked for before.
-func (s *survey) news() map[job.ID]bool {
-	news := s.changed
-	s.changed = make(map[job.ID]bool)
+// takeNews hands over the jobs that came, changed or went since it did before.
+func (s *survey) takeNews() map[job.ID]bool {
+	news := s.news
+	s.news = make(map[job.ID]bool)
 	return news
 }

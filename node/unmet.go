@@ -28,6 +28,7 @@ type unmet struct {
 type unmetJob struct {
 	since  time.Time
 	logged bool
+	why    string // as it was found last
 	// now says that it is so still: what was logged is remembered beyond.
 	now bool
 }
@@ -46,6 +47,9 @@ func (l *leader) noteUnmet(now time.Time) {
 			continue
 		}
 		j, why := known[id], l.rack.whyUnmet(id)
+		if j != nil && j.why != why || j == nil && why != "" {
+			l.survey.moved(id)
+		}
 		switch {
 		case why != "" && (j == nil || !j.now):
 			j = &unmetJob{since: now, logged: j != nil && j.logged, now: true}
@@ -55,7 +59,7 @@ func (l *leader) noteUnmet(now time.Time) {
 		if j == nil {
 			continue
 		}
-		u.jobs[id] = j
+		u.jobs[id], j.why = j, why
 		if j.now && !j.logged && now.Sub(j.since) >= unmetGrace {
 			j.logged = true
 			l.log.Warn("a job waits for a node with what it requires", "job", id, "requires", seen.encode.Requires, "reason", why)
