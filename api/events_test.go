@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // testStream is one open event stream.
 type testStream struct {
-	t     *testing.T
+	t     testing.TB
 	lines *bufio.Scanner
 	close func()
 }
@@ -261,17 +262,26 @@ func TestManyIdleStreamsHearOfOneJob(t *testing.T) {
 func TestClientThatFallsBehindLosesOnlyStatesInBetween(t *testing.T) {
 	sub := &subscriber{wake: make(chan struct{}, 1), pending: map[job.ID]news{}}
 	for revision := uint64(1); revision <= 1000; revision++ {
-		sub.put(news{job: &job.Job{ID: "a", Revision: revision}, status: revision%2 == 1})
+		sub.put([]news{{job: &job.Job{ID: "a", Revision: revision}, status: revision%2 == 1}})
 	}
-	sub.put(news{job: &job.Job{ID: "a", Revision: 7}, progress: job.Progress{Percent: 1}})
+	sub.put([]news{{job: &job.Job{ID: "a", Revision: 7}, progress: job.Progress{Percent: 1}}})
 	pending, keepsUp := sub.take()
 	if len(pending) != 1 || pending[0].job.Revision != 1000 || !pending[0].status || !keepsUp {
 		t.Errorf("got %+v", pending)
 	}
+	var all []news
 	for i := range maxPending + 1 {
-		sub.put(news{job: &job.Job{ID: job.ID(fmt.Sprint(i))}})
+		all = append(all, news{job: &job.Job{ID: job.ID(fmt.Sprint(i)), Revision: uint64(i)}, status: true})
 	}
-	if pending, keepsUp = sub.take(); len(pending) != maxPending || keepsUp {
+	all = append(all, news{job: &job.Job{ID: "0", Revision: maxPending + 1}, status: true})
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	sub.put(all)
+	pending, keepsUp = sub.take()
+	if len(pending) != maxPending || keepsUp {
 		t.Errorf("%d are pending, and it keeps up: %v", len(pending), keepsUp)
+	}
+	// It comes back with the last id that it saw: what it wasn't told must lie after that.
+	if last := pending[len(pending)-1].job.Revision; last != maxPending-1 {
+		t.Errorf("it is told up to revision %d, and not of %d", last, maxPending)
 	}
 }

@@ -73,10 +73,19 @@ func (p *progressTable) Refresh(context.Context) {
 	}
 }
 
+// Moved says that all may have moved.
+func (p *progressTable) Moved(since ProgressMark) (jobs []job.ID, now ProgressMark) {
+	p.Range(func(id, _ any) bool {
+		jobs = append(jobs, id.(job.ID))
+		return true
+	})
+	return jobs, since
+}
+
 // fixture is a server over a real peer, with two organisations and a key of
 // each role.
 type fixture struct {
-	t        *testing.T
+	t        testing.TB
 	peer     *cluster.Peer
 	server   *Server
 	clock    *clock
@@ -84,7 +93,7 @@ type fixture struct {
 	keys     map[string]string // "default/admin" to the key's text
 }
 
-func newFixture(t *testing.T, change ...func(*Config)) *fixture {
+func newFixture(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	discard := slog.New(slog.DiscardHandler)
 	peer, err := cluster.Open(t.Context(), cluster.Config{
@@ -175,7 +184,7 @@ func (f *fixture) want(status int, a answer) answer {
 }
 
 // members reads an answer's body.
-func (a answer) members(t *testing.T) map[string]any {
+func (a answer) members(t testing.TB) map[string]any {
 	t.Helper()
 	var members map[string]any
 	if err := json.Unmarshal([]byte(a.body), &members); err != nil {

@@ -6,9 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
-	"millrace/cluster"
 	"millrace/job"
 )
 
@@ -21,9 +19,18 @@ const maxPending = 10_000
 // EventInterval, however fast that changes, and leaves each subscriber the
 // latest of every job that changed: a client that is slow, or was away, misses
 // states in between but never the last one.
+//
+// It looks only at jobs that changed since it looked before. Only for a stream
+// that was away for long, and after this peer was given the whole state, it goes
+// through all that an organisation has.
 type hub struct {
 	config Config
 	joined chan struct{} // holds one token when a subscriber has come
+
+	// Of the goroutine that watches: the index of the state that it looked at last,
+	// and how far it has told of progress.
+	index uint64
+	mark  ProgressMark
 
 	mutex sync.Mutex
 	subs  map[*subscriber]struct{}
@@ -40,9 +47,12 @@ type subscriber struct {
 	org string
 	job job.ID // "" for all of the organisation's
 	// last is the revision up to which this stream has been told. Only the
-	// hub's goroutine touches it after subscribe.
+	// hub's goroutine touches it after subscribe, and what follows.
 	last uint64
-	sent map[job.ID]job.Progress // what was told last; the hub's goroutine's own
+	// met says that the hub has looked for it at what changed, heard that it has told
+	// it of all progress; sent is the progress of running jobs that it was told last.
+	met, heard bool
+	sent       map[job.ID]job.Progress
 
 	wake    chan struct{} // holds one token while something is pending
 	mutex   sync.Mutex
@@ -130,147 +140,27 @@ func signal(channel chan struct{}) {
 	}
 }
 
-// watch tells the streams what changes until ctx ends.
-func (h *hub) watch(ctx context.Context, done chan struct{}) {
-	defer close(done)
-	progress := time.NewTicker(h.config.ProgressInterval)
-	defer progress.Stop()
-	rest := time.NewTimer(0)
-	defer rest.Stop()
-	for {
-		view := h.config.State.Stale()
-		started := time.Now()
-		h.tellStatus(view)
-		// A look takes as long as the history is; resting ten times as long
-		// keeps streams from taking more than a tenth of a core.
-		rest.Reset(max(h.config.EventInterval, 10*time.Since(started)))
-		for due := false; !due; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-progress.C:
-				h.config.Progress.Refresh(ctx)
-				h.tellProgress(h.config.State.Stale())
-			case <-h.joined:
-				due = true
-			case <-view.Changed():
-				due = true
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-rest.C:
-		}
-	}
-}
-
-func (h *hub) subscribers() []*subscriber {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	return slices.Collect(maps.Keys(h.subs))
-}
-
-// tellStatus gives each stream the jobs that changed since it was last told.
-func (h *hub) tellStatus(view cluster.View) {
-	whole := make(map[string][]*subscriber) // streams of whole organisations
-	for _, sub := range h.subscribers() {
-		if sub.job == "" {
-			whole[sub.org] = append(whole[sub.org], sub)
-			continue
-		}
-		if j, exists := view.Job(sub.org, sub.job); exists && j.Revision > sub.last {
-			sub.put(news{job: j, progress: h.progressOf(j), status: true})
-			sub.last = j.Revision
-		}
-	}
-	for org, subs := range whole {
-		oldest := slices.MinFunc(subs, func(a, b *subscriber) int { return cmp.Compare(a.last, b.last) }).last
-		if view.Index() <= oldest {
-			continue // nothing at all has changed
-		}
-		var changed []news
-		for j := range view.Jobs(org) {
-			if j.Revision > oldest {
-				changed = append(changed, news{job: j, progress: h.progressOf(j), status: true})
-			}
-		}
-		slices.SortFunc(changed, byRevision)
-		for _, sub := range subs {
-			sub.put(changed[after(changed, sub.last):]...)
-			sub.last = max(sub.last, view.Index())
-		}
-	}
-}
-
-// tellProgress gives each stream the running jobs whose progress is not what it
-// was told last.
-func (h *hub) tellProgress(view cluster.View) {
-	running := make(map[string][]*job.Job) // by organisation, of those that have streams
-	subs := h.subscribers()
-	for _, sub := range subs {
-		running[sub.org] = nil
-	}
-	for record := range view.Unsettled() {
-		if _, watched := running[record.Job.Org]; watched && record.Job.Status == job.Transcoding {
-			running[record.Job.Org] = append(running[record.Job.Org], record.Job)
-		}
-	}
-	for _, sub := range subs {
-		for _, j := range running[sub.org] {
-			if sub.job != "" && sub.job != j.ID {
-				continue
-			}
-			if progress := h.progressOf(j); !same(progress, sub.sent[j.ID]) {
-				sub.put(news{job: j, progress: progress})
-				sub.sent[j.ID] = progress
-			}
-		}
-		// Jobs that have ended are forgotten.
-		maps.DeleteFunc(sub.sent, func(id job.ID, _ job.Progress) bool {
-			return !slices.ContainsFunc(running[sub.org], func(j *job.Job) bool { return j.ID == id })
-		})
-	}
-}
-
-func (h *hub) progressOf(j *job.Job) job.Progress {
-	progress, _ := h.config.Progress.Progress(j.ID)
-	return progress
-}
-
-func same(a, b job.Progress) bool {
-	return a.Percent == b.Percent && a.WaitsFor == b.WaitsFor && (a.ETA == nil) == (b.ETA == nil) && (a.ETA == nil || *a.ETA == *b.ETA)
-}
-
-func byRevision(a, b news) int { return cmp.Compare(a.job.Revision, b.job.Revision) }
-
-// after is where in news that are sorted by revision those after one begin.
-func after(sorted []news, revision uint64) int {
-	at, _ := slices.BinarySearchFunc(sorted, revision, func(n news, last uint64) int {
-		return cmp.Or(cmp.Compare(n.job.Revision, last), -1)
-	})
-	return at
-}
-
 // put leaves news for the stream, in place of older news of the same jobs: all of
-// what is told at once, so that it is also taken at once, oldest change first.
-func (s *subscriber) put(told ...news) {
+// what is told at once, so that it is also taken at once, oldest change first. One
+// that has fallen behind is left nothing more, so that it is told of no change
+// without those before.
+func (s *subscriber) put(told []news) {
 	if len(told) == 0 {
 		return
 	}
+	slices.SortFunc(told, byRevision)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for _, n := range told {
 		old, waiting := s.pending[n.job.ID]
-		switch {
-		case !waiting && len(s.pending) >= maxPending:
-			s.behind = true
-		case waiting && n.job.Revision < old.job.Revision:
-			// progress of a state that is out of date
-		default:
-			n.status = n.status || old.status
-			s.pending[n.job.ID] = n
+		if s.behind = s.behind || !waiting && len(s.pending) >= maxPending; s.behind {
+			break
 		}
+		if waiting && n.job.Revision < old.job.Revision {
+			continue // progress of a state that is out of date
+		}
+		n.status = n.status || old.status
+		s.pending[n.job.ID] = n
 	}
 	signal(s.wake)
 }
@@ -284,3 +174,5 @@ func (s *subscriber) take() ([]news, bool) {
 	s.mutex.Unlock()
 	return slices.SortedFunc(maps.Values(pending), byRevision), !behind
 }
+
+func byRevision(a, b news) int { return cmp.Compare(a.job.Revision, b.job.Revision) }

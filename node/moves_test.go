@@ -163,6 +163,10 @@ func TestProgressIsToldToAndByPeersThatKnowNoMarks(t *testing.T) {
 			t.Errorf("of such an answer a new one understands %+v, %v", told, err)
 		}
 	}
+	answerCalls(r.peer, r.leader, "s1")
+	if told, err := (leaderCalls{r.peer}).progresses(t.Context(), api.ProgressMark{}); err != nil || !told.All || told.Mark.Source == "" || len(told.Jobs) != 1 {
+		t.Errorf("by a call one learns %+v, %v", told, err)
+	}
 	answer, err := r.tellMoved(json.RawMessage("{}"))
 	if told, is := answer.(Moved); err != nil || !is || !told.All || told.Mark.Source == "" || len(told.Jobs) != 1 {
 		t.Errorf("the first mark is answered by %+v, %v", answer, err)
