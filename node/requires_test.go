@@ -135,9 +135,16 @@ func TestAJobThatRequiresAKindOfEncoderIsMadeByNoOther(t *testing.T) {
 }
 
 func TestAJobFallsBackOnlyToNodesThatItMayUse(t *testing.T) {
+	for name, other := range map[string]func(*Report){"without the label": named("b", "", ""), "with a taint": named("b", "gpu", "film")} {
+		t.Run(name, func(t *testing.T) { fallsBackTo(t, other) })
+	}
+}
+
+// fallsBackTo has a job's GPU go, and sees that another node isn't used in its place.
+func fallsBackTo(t *testing.T, other func(*Report)) {
+	t.Helper()
 	r := newRigOf(t, requires("gpu"))
 	gpu := both(withGPU(""), named("a", "gpu", ""), func(report *Report) { report.Profiles[0].Encoders[0].Works = false })
-	other := named("b", "", "")
 	r.poll("s1", other)
 	r.poll("s1", both(gpu, ends(r.poll("s1", gpu).Start, planned)))
 	gone := func(report *Report) { gpu(report); report.Profiles = report.Profiles[:1] }
@@ -146,7 +153,7 @@ func TestAJobFallsBackOnlyToNodesThatItMayUse(t *testing.T) {
 		r.time = r.time.Add(encoderGrace / 5)
 		r.poll("s1", gone)
 		if orders := encodes(r.poll("s1", other)); len(orders) != 0 {
-			t.Fatalf("the node without the label is ordered %+v", orders)
+			t.Fatalf("the other node is ordered %+v", orders)
 		}
 	}
 	if encoder := r.record().Job.Plan.Renditions[0].Encoder; encoder != "h264_nvenc" {
@@ -162,7 +169,9 @@ func TestACancelledJobIsCleanedUpThoughItsNodeIsGoneForGood(t *testing.T) {
 	}
 	r.propose(cluster.CancelJob{Org: "o", ID: jobID, At: r.time})
 	r.schedule()
-	r.expel("b")
+	if err := r.expel("b"); err != nil {
+		t.Fatal(err)
+	}
 	r.schedule()
 	other := named("a", "", "")
 	if orders := r.poll("s1", other); len(orders.Start) != 0 {
@@ -249,7 +258,9 @@ func TestAJobWhoseNodesGoLaterSaysThatItWaits(t *testing.T) {
 	for range 3 { // inspected, and its chunks begun
 		change = both(gold, ends(r.poll("s1", change).Start, succeed))
 	}
-	r.expel("b")
+	if err := r.expel("b"); err != nil {
+		t.Fatal(err)
+	}
 	r.time = r.time.Add(unmetEvery)
 	r.poll("s1", other)
 	if status := r.record().Job.Status; status != job.Transcoding {

@@ -69,6 +69,10 @@ func TestASlowAttemptGetsABackupOnlyWhereThatHelps(t *testing.T) {
 			50 * time.Second, []Node{one("a"), one("b")}, 2,
 			func(e *Engine, _ job.Ref) { closed := one("b"); closed.Closed = "it is draining"; e.SetNode(closed) }, nil,
 		},
+		"the other node is kept for other jobs": {
+			50 * time.Second, []Node{one("a"), one("b")}, 2,
+			func(e *Engine, _ job.Ref) { e.SetNode(labelled(one("b"), "", "film")) }, nil,
+		},
 		"another job has taken the room": {
 			50 * time.Second, []Node{one("a"), one("b")}, 2,
 			func(e *Engine, _ job.Ref) { queue(e, Job{ID: "k"}, ladderWork(nil), 300); e.Decide() }, nil,

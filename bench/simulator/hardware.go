@@ -26,6 +26,21 @@ import (
 // CPU: x264 veryfast as measured by ourselves on one thread of a virtual AMD EPYC
 // (docs/benchmarks.md): 11.25 ladders of five rungs a second, decoding included,
 // which is 23 frames of 1080p, or 21.5 of its part in an encode on all threads.
+//
+// What of this was checked against the pages themselves, in November 2026:
+//
+//   - checked: the A380's row "A380 H.264 | 480 | 76.4 | 477 | 81.11 | 478 | 91.31"
+//     (frames a second and VMAF at 3, 6 and 8 Mbit/s of 1080p),
+//     https://www.tomshardware.com/reviews/intel-arc-a380-review/5;
+//   - checked: that "Turing/ GA100/ Hopper GPUs" are one column of decoders,
+//     https://docs.nvidia.com/video-technologies/video-codec-sdk/13.0/nvdec-application-note/index.html;
+//   - checked in a copy of an older note only: the table of encoders "is given per NVENC
+//     engine", and speed "scales (almost) linearly with the clock speeds",
+//     https://obsproject.com/forum/threads/nvidia-nvenc-guide.97465/post-685726;
+//   - NOT checked: the numbers of NVENC and NVDEC, of which only the notes' beginnings
+//     could be read, and how many engines each card has;
+//   - without a source: the watts (boards' limits, and 4 W for each thread of a CPU),
+//     which only jobs that prefer energy are placed by.
 const (
 	nvencTuring, nvencAmpere, nvencAda = 602, 617, 647
 	nvdecTuring, nvdecAmpere, nvdecAda = 771, 748, 903

@@ -86,6 +86,9 @@ func printJob(std streams, j job.View) error {
 	if eta := etaText(j); eta != "" {
 		line("", "%s", eta)
 	}
+	if j.WaitsFor != "" {
+		line("waits for", "%s", j.WaitsFor)
+	}
 	line("input", "%s", j.InputURL)
 	line("output", "%s", j.OutputPath)
 	line("resolutions", "%s", resolutionsText(j))
