@@ -10,13 +10,8 @@ import (
 
 func TestAChunkWhoseEncodeStandsStillIsDoneByAnotherNode(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	id := c.submit(c.request("", 6, "240p"))
-	door.Reached()
+	c, ffmpeg := steered(t)
+	id, _ := c.holdEncode(ffmpeg, c.request("", 6, "240p"))
 	ffmpeg.Do("") // the run at the door stays there; those that come are let through
 	completed := c.completes(id, c.output(""), 6, "240p")
 	attempts := task(t, completed, job.EncodeTaskID(0)).Attempts

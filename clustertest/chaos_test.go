@@ -38,9 +38,7 @@ func TestChaos(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d for %s", seed, *chaosFor)
-	c := newTeam(t, 3)
-	c.form()
-	c.subscribe()
+	c := formed(t)
 	c.completes(c.submit(c.request("first", 4, "240p")), c.output("first"), 4, "240p")
 	c.request("", 10, "240p") // the other clip is made before the clients want it
 	before := make(map[*peer]int)

@@ -57,9 +57,7 @@ func (c *team) oneCluster() {
 
 func TestAPeerJoinsLaterAndHasWhatWasAcknowledgedBefore(t *testing.T) {
 	t.Parallel()
-	c := newTeam(t, 3)
-	c.form()
-	c.subscribe()
+	c := formed(t)
 	before := c.submit(c.request("before", 4, "240p"))
 	c.completes(before, c.output("before"), 4, "240p")
 	late := c.add()
@@ -108,15 +106,10 @@ func TestASinglePeerGrowsToAClusterThatOutlivesIt(t *testing.T) {
 
 func TestAllPeersComeBackUnderNewAddressesAfterAllWereKilledAtOnce(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
+	c, ffmpeg := steered(t)
 	done := c.submit(c.request("done", 4, "240p"))
 	c.completes(done, c.output("done"), 4, "240p")
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	running := c.submit(c.request("running", 10, "240p"))
-	door.Reached()
+	running, door := c.holdEncode(ffmpeg, c.request("running", 10, "240p"))
 	queued := c.submit(c.request("queued", 4, "240p"))
 	for _, p := range c.peers {
 		p.kill()
@@ -145,9 +138,7 @@ func TestPeersWithABundleKeepOutWhoHasNoneOrAnother(t *testing.T) {
 		rig.RunTool(t, rig.Binary(), "cluster", "init", folder)
 		return []string{"--bundle", folder}
 	}
-	c := newTeam(t, 3, bundle("ours")...)
-	c.form()
-	c.subscribe()
+	c := formed(t, bundle("ours")...)
 	for _, flags := range [][]string{nil, bundle("another")} {
 		stranger := c.stranger()
 		stranger.flags = append([]string{"--join", c.peers[0].host.At(gossipPort)}, flags...)

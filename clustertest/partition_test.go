@@ -54,13 +54,8 @@ func (c *team) through(peers ...*peer) *team {
 
 func TestALeaderWithoutAMajorityRefusesAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	running := c.submit(c.request("running", 10, "240p"))
-	door.Reached()
+	c, ffmpeg := steered(t)
+	running, door := c.holdEncode(ffmpeg, c.request("running", 10, "240p"))
 
 	old := c.leader()
 	majority := c.others(old)
@@ -98,9 +93,7 @@ func TestJobsCompleteWhenALeaderIsCutOffOneWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newTeam(t, 3)
-			c.form()
-			c.subscribe()
+			c := formed(t)
 			before := c.submit(c.request("before", 10, "240p"))
 			old := c.leader()
 			majority := c.through(c.others(old)...)
@@ -118,15 +111,10 @@ func TestJobsCompleteWhenALeaderIsCutOffOneWay(t *testing.T) {
 
 func TestAMinoritysWorkerFinishesItsEncodeAndReportsItWhenTheLinkIsHealed(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
+	c, ffmpeg := steered(t)
 	leader := c.leader()
 	c.drain(leader)
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	id := c.submit(c.request("out", 4, "240p"))
-	door.Reached()
+	id, door := c.holdEncode(ffmpeg, c.request("out", 4, "240p"))
 	worker := c.holder(id, job.EncodeTask)
 	c.lab.Split(hosts(worker), hosts(c.others(worker)...))
 	door.Open()
@@ -145,9 +133,7 @@ func TestAMinoritysWorkerFinishesItsEncodeAndReportsItWhenTheLinkIsHealed(t *tes
 func TestJobsCompleteOverAFlappingLink(t *testing.T) {
 	t.Parallel()
 	const flaps, flap = 6, 1500 * time.Millisecond
-	c := newTeam(t, 3)
-	c.form()
-	c.subscribe()
+	c := formed(t)
 	ids := make(map[string]job.ID)
 	for n := range flaps {
 		// In turn the leader alone, and one link between two others.
@@ -172,9 +158,7 @@ func TestJobsCompleteOverAFlappingLink(t *testing.T) {
 
 func TestJobsCompleteOverLinksThatLoseAThirdOfTheirPackets(t *testing.T) {
 	t.Parallel()
-	c := newTeam(t, 3)
-	c.form()
-	c.subscribe()
+	c := formed(t)
 	c.lab.Lose(30, hosts(c.peers...)...)
 	first := c.submit(c.request("first", 10, "240p"))
 	second := c.submit(c.request("second", 4, "240p"))
@@ -196,9 +180,7 @@ func TestJobsCompleteOverSlowLinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newTeam(t, 3)
-			c.form()
-			c.subscribe()
+			c := formed(t)
 			c.lab.Delay(slow.delay, hosts(slow.between(c)...)...)
 			id := c.submit(c.request("out", 10, "240p"))
 			c.await(id, job.Completed)
@@ -213,13 +195,8 @@ func TestJobsCompleteOverSlowLinks(t *testing.T) {
 // default: there can be none then. What was acknowledged must not suffer.
 func TestJobsOutliveLinksThatAreTooSlowForAnyLeader(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	id := c.submit(c.request("out", 10, "240p"))
-	door.Reached()
+	c, ffmpeg := steered(t)
+	id, door := c.holdEncode(ffmpeg, c.request("out", 10, "240p"))
 	c.lab.Delay(500*time.Millisecond, hosts(c.peers...)...)
 	rig.Eventually(t, "a peer says that it knows no leader", func() bool {
 		s, err := c.peers[0].status()

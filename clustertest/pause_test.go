@@ -16,13 +16,8 @@ const frozen = time.Minute
 
 func TestJobsOutliveALeaderThatIsFrozenForAMinute(t *testing.T) {
 	t.Parallel()
-	ffmpeg := rig.NewStandIn(t)
-	c := newTeam(t, 3, ffmpeg.Flags()...)
-	c.form()
-	c.subscribe()
-	door := ffmpeg.Hold(rig.EncodeFrom(0))
-	running := c.submit(c.request("running", 10, "240p"))
-	door.Reached()
+	c, ffmpeg := steered(t)
+	running, door := c.holdEncode(ffmpeg, c.request("running", 10, "240p"))
 	old := c.leader()
 	rest := c.through(c.others(old)...)
 	old.pause()

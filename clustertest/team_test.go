@@ -14,6 +14,7 @@ import (
 
 	"millrace/api/client"
 	"millrace/clustertest/netlab"
+	"millrace/job"
 	"millrace/systemtest/rig"
 )
 
@@ -92,6 +93,33 @@ func (c *team) form() {
 		p.launch()
 	}
 	c.well()
+}
+
+// formed is a cluster of three that is well, with a receiver that hears of every
+// change of a job's status.
+func formed(t *testing.T, flags ...string) *team {
+	t.Helper()
+	c := newTeam(t, 3, flags...)
+	c.form()
+	c.subscribe()
+	return c
+}
+
+// steered is one whose ffmpeg does what the test says: see rig.StandIn.
+func steered(t *testing.T) (*team, *rig.StandIn) {
+	t.Helper()
+	ffmpeg := rig.NewStandIn(t)
+	return formed(t, ffmpeg.Flags()...), ffmpeg
+}
+
+// holdEncode submits a job and waits until its first chunk's encode stands at a door,
+// which the test opens.
+func (c *team) holdEncode(ffmpeg *rig.StandIn, request client.CreateRequest) (job.ID, *rig.Door) {
+	c.t.Helper()
+	door := ffmpeg.Hold(rig.EncodeFrom(0))
+	id := c.submit(request)
+	door.Reached()
+	return id, door
 }
 
 // key is the admin key, which lies with the peer that led first.
