@@ -68,7 +68,6 @@ func TestASurveyThatFollowsKnowsWhatANewOneFinds(t *testing.T) {
 			change = ends(orders.Start, func(Order) Ended { return Ended{Failure: job.Fail(job.EncoderFailed, "it broke")} })
 		}
 		if i == 20 { // it forgets what it had
-			change = nil
 			orders = r.poll("s2", nil)
 			check("after the node restarted")
 			change = ends(orders.Start, succeed)
