@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"millrace/cluster"
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/scheduler"
 )
@@ -156,15 +158,22 @@ func (l *leader) forget(news map[job.ID]bool) {
 // x264 veryfast: 40 times real time on one core against 1080p30 at once.
 const audioPixels = 1920 * 1080 / 40
 
-// planCommand cuts a plan's timeline for the rack as it is. A job that is
-// planned again keeps its cuts where the timeline is the same, so that finished
-// chunks can be kept.
+// planCommand binds a plan's renditions to an encoder and cuts its timeline, for the
+// rack as it is: what its inspection was given is what the rack does most with, and
+// if all jobs took that the other devices would have nothing to do. A job that is
+// planned again keeps its encoder while that is offered, and its cuts where the
+// timeline is the same, so that finished chunks can be kept.
 func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.Command {
 	record, _ := l.state.Stale().Record(ref.Job)
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
+		plan = l.asBefore(plan, record.Job)
 		plan.Chunks, plan.Groups = record.Job.Plan.Chunks, groupsOf(plan, record.Job.Plan.Groups)
 	} else {
 		outlook := l.outlook(record, plan)
+		if record.Job != nil {
+			encoder, _, _ := strings.Cut(outlook.Encoders, ",")
+			plan = madeBy(plan, encoder, record.Job.Spec.Quality)
+		}
 		plan.Groups = scheduler.Split(plan, outlook)
 		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, plan.Source.Leads))
 		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
@@ -198,13 +207,50 @@ func groupsOf(plan job.Plan, groups [][]string) [][]string {
 	return kept
 }
 
-// outlook is what a job that was just inspected can expect of the rack. Its
-// encoder is the plan's: the one that its inspection was given.
+// madeBy is a plan whose renditions are made by an encoder, of the codec that they
+// have; the plan as it is if there is no such encoder.
+func madeBy(plan job.Plan, encoder string, quality job.Quality) job.Plan {
+	row, known := hwaccel.Encoder(encoder)
+	if !known || len(plan.Renditions) == 0 || plan.Renditions[0].Encoder == encoder || plan.Renditions[0].Codec != row.Codec {
+		return plan
+	}
+	plan.Renditions = slices.Clone(plan.Renditions)
+	for i := range plan.Renditions {
+		plan.Renditions[i].Encoder, plan.Renditions[i].CRF = row.Encoder, row.CRF[cmp.Or(quality, job.Standard)]
+	}
+	plan.DelayFrames = row.DelayFrames
+	return plan
+}
+
+// asBefore is a plan that is made by the encoder of the job's plan before it, if a
+// node offers that.
+func (l *leader) asBefore(plan job.Plan, before *job.Job) job.Plan {
+	if len(before.Plan.Renditions) == 0 {
+		return plan
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	encoder := before.Plan.Renditions[0].Encoder
+	if !l.offered(l.state.Stale(), made{encoder: encoder, labels: labelsFor(before.Spec)}) {
+		return plan
+	}
+	plan = madeBy(plan, encoder, before.Spec.Quality)
+	plan.DelayFrames = max(plan.DelayFrames, before.Plan.DelayFrames) // that of an encoder before this one
+	return plan
+}
+
+// outlook is what a job that was just inspected can expect of the rack, with
+// whichever encoder it may have. A job that prefers energy has its inspection's, which
+// was chosen by that.
 func (l *leader) outlook(record job.Record, plan job.Plan) scheduler.Outlook {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rack == nil || record.Job == nil {
 		return scheduler.Outlook{Slots: 1}
 	}
-	return l.rack.engine.Outlook(encodeWork(record.Job.Spec, &plan, plan.Renditions), plan.Timeline.Frames)
+	work := encodeWork(record.Job.Spec, &plan, plan.Renditions)
+	if record.Job.Spec.Prefer != job.PreferEnergy {
+		work.Encoders = encodersFor(record.Job.Spec)
+	}
+	return l.rack.engine.Outlook(work, plan.Timeline.Frames)
 }

@@ -60,7 +60,8 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 			outlook.Encoders, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
 		}
 	}
-	if e.pile(work).mixed {
+	chosen := work
+	if chosen.Encoders = outlook.Encoders; outlook.Encoders != "" && e.pile(chosen).mixed {
 		outlook.Places = 0
 	}
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
@@ -205,6 +206,9 @@ const (
 	// alone is how long a job may take with all devices of an encoder, in seconds,
 	// or as a part of all that waits: a film would be the last to end on a few.
 	aloneSeconds, alonePart = 10, 0.03
+	// aloneFactor is how many times as long as with the fastest encoder it may take in
+	// any case: in a small rack every film takes minutes.
+	aloneFactor = 4
 )
 
 // soonest is the encoder whose devices are through soonest with what waits for
@@ -216,6 +220,13 @@ func (e *Engine) soonest(work Work, m *mix, frames int64) string {
 	for _, cost := range m.cost {
 		least = min(least, cost)
 	}
+	// Where all encoders take longer than that, none is much worse than the others.
+	fastest := 0.0
+	for encoder := range strings.SplitSeq(work.Encoders, ",") {
+		_, perSecond := e.slots(work, encoder)
+		fastest = max(fastest, perSecond)
+	}
+	longest = max(longest, aloneFactor*float64(frames)/fastest)
 	best, soonest := "", math.Inf(1)
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
 		_, perSecond := e.slots(work, encoder)

@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"millrace/job"
@@ -35,7 +36,9 @@ func (e engine) jobEnded(id job.ID)                    { e.RemoveJob(id) }
 func (e engine) queue(t scheduler.Task)                { e.Queue(t) }
 func (e engine) ended(ref job.Ref, took time.Duration) { e.End(ref, took) }
 func (e engine) outlook(work scheduler.Work, frames int64) scheduler.Outlook {
-	return e.Outlook(work, frames)
+	outlook := e.Outlook(work, frames)
+	outlook.Encoders, _, _ = strings.Cut(outlook.Encoders, ",") // its plan has one
+	return outlook
 }
 func (e engine) decide(now time.Time) []scheduler.Assignment {
 	e.Advance(now)
