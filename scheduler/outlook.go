@@ -55,6 +55,9 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 		if outlook.Run > 0 || 2*len(e.runs) > e.threads { // a chunk gets one thread
 			ends = max(ends, shortestFrames*float64(slots)/perSecond)
 		}
+		if wait := e.freeIn(e.pile(work), most.binding); !math.IsInf(wait, 1) {
+			ends += wait
+		}
 		if encoder == first || first == "" && ends < soonest {
 			soonest = ends
 			outlook.Encoders, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
