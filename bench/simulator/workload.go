@@ -30,9 +30,9 @@ var clips = []clip{
 	{"chicken", 3840, 2160, 5.9},
 }
 
-// hardness, whose two numbers are ours and not the paper's, is how much longer software takes for a clip than for an average
-// one: it grows with entropy, as vbench's figure 3 shows for x264. Hardware takes
-// the same time for all.
+// hardness is how much longer software takes for a clip than for an average one: it
+// grows with entropy, as vbench's figure 3 shows for x264; the two numbers are ours
+// and not the paper's. Hardware takes the same time for all.
 func (c clip) hardness() float64 { return 0.7 + 0.07*c.entropy }
 
 // Workload is what is asked of a rack.
