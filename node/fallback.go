@@ -199,7 +199,12 @@ func changeTo(record job.Record, from, to hwaccel.Row, reason string) job.Encode
 		From: from.Encoder, To: to.Encoder, DelayFrames: to.DelayFrames, Reason: reason, CRF: make(map[string]float64),
 	}
 	for _, rendition := range record.Job.Plan.Renditions {
-		change.CRF[rendition.Name] = to.CRF[cmp.Or(record.Job.Spec.Quality, job.Standard)]
+		change.CRF[rendition.Name] = constantQuality(to, record.Job.Spec.Quality)
 	}
 	return change
+}
+
+// constantQuality is a job's quality on an encoder's own scale.
+func constantQuality(row hwaccel.Row, quality job.Quality) float64 {
+	return row.CRF[cmp.Or(quality, job.Standard)]
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"millrace/cluster"
@@ -171,8 +170,7 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 	} else {
 		outlook := l.outlook(record, plan)
 		if record.Job != nil {
-			encoder, _, _ := strings.Cut(outlook.Encoders, ",")
-			plan = madeBy(plan, encoder, record.Job.Spec.Quality)
+			plan = madeBy(plan, outlook.Encoder(), record.Job.Spec.Quality)
 		}
 		plan.Groups = scheduler.Split(plan, outlook)
 		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, plan.Source.Leads))
@@ -216,7 +214,7 @@ func madeBy(plan job.Plan, encoder string, quality job.Quality) job.Plan {
 	}
 	plan.Renditions = slices.Clone(plan.Renditions)
 	for i := range plan.Renditions {
-		plan.Renditions[i].Encoder, plan.Renditions[i].CRF = row.Encoder, row.CRF[cmp.Or(quality, job.Standard)]
+		plan.Renditions[i].Encoder, plan.Renditions[i].CRF = row.Encoder, constantQuality(row, quality)
 	}
 	plan.DelayFrames = row.DelayFrames
 	return plan

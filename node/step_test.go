@@ -20,13 +20,7 @@ import (
 // place. It leaves out what the state takes to agree on both.
 func BenchmarkStep(b *testing.B) {
 	r := newRig(b)
-	const jobs, nodes = 10_000, 1000
-	r.plan(jobs, 50)
-	for i := range nodes {
-		r.worker(fmt.Sprintf("n%04d", i), 16)
-	}
-	placed, _ := r.place(r.peer.Stale())
-	r.starts(placed)
+	placed := r.fill(10_000, 1000)
 	placed = slices.DeleteFunc(placed, func(a scheduler.Assignment) bool { return a.Job == jobID })
 	b.Logf("%d attempts run", len(placed))
 	var times []time.Duration
@@ -53,6 +47,17 @@ func BenchmarkStep(b *testing.B) {
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+}
+
+// fill makes jobs of 50 chunks, and nodes of 16 threads that are full of them.
+func (r *rig) fill(jobs, nodes int) []scheduler.Assignment {
+	r.plan(jobs, 50)
+	for i := range nodes {
+		r.worker(fmt.Sprintf("n%04d", i), 16)
+	}
+	placed, _ := r.place(r.peer.Stale())
+	r.starts(placed)
+	return placed
 }
 
 // plan makes jobs that are inspected and cut into so many chunks.
@@ -117,13 +122,8 @@ func (r *rig) starts(placed []scheduler.Assignment) {
 // somebody who was told before and since then one node has reported, or all have.
 func BenchmarkProgress(b *testing.B) {
 	r := newRig(b)
-	const jobs, nodes = 10_000, 1000
-	r.plan(jobs, 50)
-	for i := range nodes {
-		r.worker(fmt.Sprintf("n%04d", i), 16)
-	}
-	placed, _ := r.place(r.peer.Stale())
-	r.starts(placed)
+	const nodes = 1000
+	placed := r.fill(10_000, nodes)
 	running := make(map[string][]job.Ref)
 	for _, a := range placed {
 		running[a.Node] = append(running[a.Node], job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt})

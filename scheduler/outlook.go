@@ -30,6 +30,13 @@ type Outlook struct {
 	Run time.Duration
 }
 
+// Encoder is the one that suits the job best, by which all of it is made once it is
+// planned; empty if no device has any.
+func (o Outlook) Encoder() string {
+	first, _, _ := strings.Cut(o.Encoders, ",")
+	return first
+}
+
 // busyAfter is how much work must wait for the rack to be busy, in seconds of
 // the whole rack.
 const busyAfter = 15
@@ -223,20 +230,19 @@ func (e *Engine) soonest(work Work, m *mix, frames int64) string {
 	for _, cost := range m.cost {
 		least = min(least, cost)
 	}
-	// Where all encoders take longer than that, none is much worse than the others.
-	fastest := 0.0
-	for encoder := range strings.SplitSeq(work.Encoders, ",") {
-		_, perSecond := e.slots(work, encoder)
-		fastest = max(fastest, perSecond)
+	encoders := strings.Split(work.Encoders, ",")
+	perSecond := make([]float64, len(encoders))
+	for i, encoder := range encoders {
+		_, perSecond[i] = e.slots(work, encoder)
 	}
-	longest = max(longest, aloneFactor*float64(frames)/fastest)
+	// Where all encoders take longer than that, none is much worse than the others.
+	longest = max(longest, aloneFactor*float64(frames)/slices.Max(perSecond))
 	best, soonest := "", math.Inf(1)
-	for encoder := range strings.SplitSeq(work.Encoders, ",") {
-		_, perSecond := e.slots(work, encoder)
-		if perSecond == 0 || float64(frames)/perSecond > longest {
+	for i, encoder := range encoders {
+		if perSecond[i] == 0 || float64(frames)/perSecond[i] > longest {
 			continue
 		}
-		end := ends[encoder] + float64(frames)/perSecond + swing*(m.cost[encoder]/least-1)
+		end := ends[encoder] + float64(frames)/perSecond[i] + swing*(m.cost[encoder]/least-1)
 		if end < soonest {
 			best, soonest = encoder, end
 		}

@@ -3,7 +3,6 @@ package simulator
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"millrace/job"
@@ -37,7 +36,7 @@ func (e engine) queue(t scheduler.Task)                { e.Queue(t) }
 func (e engine) ended(ref job.Ref, took time.Duration) { e.End(ref, took) }
 func (e engine) outlook(work scheduler.Work, frames int64) scheduler.Outlook {
 	outlook := e.Outlook(work, frames)
-	outlook.Encoders, _, _ = strings.Cut(outlook.Encoders, ",") // its plan has one
+	outlook.Encoders = outlook.Encoder() // its plan has one
 	return outlook
 }
 func (e engine) decide(now time.Time) []scheduler.Assignment {
