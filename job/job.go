@@ -99,7 +99,8 @@ type Plan struct {
 	Audio      []AudioTrack `json:"audio,omitempty"`
 	Chunks     []Chunk      `json:"chunks,omitempty"`
 	// Groups are the names of the renditions that one task makes together of a
-	// chunk, each group with a decoding of its own. None: the whole ladder, with one.
+	// chunk whose ladder is divided, each group with a decoding of its own. None: no
+	// chunk's is.
 	Groups [][]string `json:"groups,omitempty"`
 	// Picture is what must be done to the source's frames besides scaling.
 	Picture Picture `json:"picture"`

@@ -9,16 +9,18 @@ import (
 // PlanTasks lists the tasks that a plan needs after its inspection: an encode
 // task for each chunk with the whole ladder (so that each frame is decoded
 // once), or for each chunk and group of renditions where the plan has such, one
-// audio task, thumbnails if asked for, and the package task.
-func PlanTasks(id ID, spec Spec, plan Plan) []Task {
+// audio task, thumbnails if asked for, and the package task. whole are the indices
+// of the chunks that have one task although the plan has groups.
+func PlanTasks(id ID, spec Spec, plan Plan, whole ...int) []Task {
 	names := make([]string, len(plan.Renditions))
 	for i, rendition := range plan.Renditions {
 		names[i] = rendition.Name
 	}
 	var tasks []Task
 	for _, chunk := range plan.Chunks {
-		if len(plan.Groups) == 0 {
+		if len(plan.Groups) == 0 || slices.Contains(whole, chunk.Index) {
 			tasks = append(tasks, Task{ID: EncodeTaskID(chunk.Index), Kind: EncodeTask, Chunk: &chunk, Renditions: names})
+			continue
 		}
 		for i, group := range plan.Groups {
 			tasks = append(tasks, Task{ID: encodeGroupID(chunk.Index, i+1), Kind: EncodeTask, Chunk: &chunk, Renditions: group})
@@ -35,6 +37,17 @@ func PlanTasks(id ID, spec Spec, plan Plan) []Task {
 		tasks[i].Job, tasks[i].State = id, TaskWaiting
 	}
 	return tasks
+}
+
+// Whole are the indices of the chunks whose ladder one task makes.
+func (r Record) Whole() []int {
+	var whole []int
+	for _, chunk := range r.Job.Plan.Chunks {
+		if r.Task(EncodeTaskID(chunk.Index)) != nil {
+			whole = append(whole, chunk.Index)
+		}
+	}
+	return whole
 }
 
 // Adopt takes the plan that an inspect attempt reported, cut into chunks, and

@@ -332,6 +332,24 @@ func TestARetryKeepsWhatIsGood(t *testing.T) {
 	})
 }
 
+func TestADividedChunkHasATaskForEachGroup(t *testing.T) {
+	s := begin(t)
+	plan := testPlan("etag")
+	plan.Groups = [][]string{{"720p"}, {"240p"}}
+	s.start("inspect")
+	s.then(s.Adopt(s.ref("inspect"), plan, PlanTasks(jobID, s.Job.Spec, plan, 0), noon))
+	s.want(Transcoding, map[TaskID]TaskState{"encode-00000": TaskWaiting, "encode-00001-1": TaskWaiting, "encode-00001-2": TaskWaiting})
+	if whole := s.Whole(); !slices.Equal(whole, []int{0}) {
+		t.Errorf("whole are %v", whole)
+	}
+	if names := s.Task("encode-00000").Renditions; !slices.Equal(names, []string{"720p", "240p"}) {
+		t.Errorf("the whole ladder is %v", names)
+	}
+	if s.Task("encode-00001") != nil {
+		t.Error("the divided ladder is made as a whole, too")
+	}
+}
+
 func TestLateReportsAreFenced(t *testing.T) {
 	s := begin(t)
 	s.plan(testPlan("etag"))

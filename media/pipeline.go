@@ -2,6 +2,7 @@ package media
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"millrace/hwaccel"
@@ -14,7 +15,7 @@ import (
 type pipeline struct {
 	plan       job.Plan
 	frames     job.FrameRange
-	renditions []job.Rendition // largest first
+	renditions []job.Rendition // of the plan that are made, largest first
 	route      hwaccel.Route
 }
 
@@ -38,8 +39,9 @@ func (p pipeline) input() []string {
 	return args
 }
 
-// graph is the filter graph: it decodes once and scales each rendition from the
-// one above it. The label of output i is outputName(i).
+// graph is the filter graph: it decodes once and scales each rendition of the plan from
+// the one above it, also from one that another task makes, so that a divided ladder
+// has the same pictures as a whole one. The label of output i is outputName(i).
 func (p pipeline) graph() string {
 	g := &chain{surface: p.route.Surface(), format: p.route.Format, onDevice: p.route.Decodes()}
 	p.choose(g)
@@ -52,23 +54,30 @@ func (p pipeline) graph() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "[0:%d]", p.plan.Source.Stream)
-	for i, rendition := range p.renditions {
-		if i > 0 {
-			fmt.Fprintf(&b, ";[next%d]", i)
-		}
+	outputs := 0
+	for i, rendition := range p.plan.Renditions {
 		p.scale(g, rendition, i == 0, memoryFirst)
+		if !slices.ContainsFunc(p.renditions, func(r job.Rendition) bool { return r.Name == rendition.Name }) {
+			continue // the next rung goes on from it
+		}
+		if outputs > 0 {
+			fmt.Fprintf(&b, ";[next%d]", outputs)
+		}
 		b.WriteString(g.take())
-		last := i == len(p.renditions)-1
+		last := outputs == len(p.renditions)-1
 		down := p.lastStep(g)
 		switch {
 		case down == "" && last:
-			fmt.Fprintf(&b, "[%s]", outputName(i))
+			fmt.Fprintf(&b, "[%s]", outputName(outputs))
 		case down == "":
-			fmt.Fprintf(&b, ",split[%s][next%d]", outputName(i), i+1)
+			fmt.Fprintf(&b, ",split[%s][next%d]", outputName(outputs), outputs+1)
 		case last:
-			fmt.Fprintf(&b, ",%s[%s]", down, outputName(i))
+			fmt.Fprintf(&b, ",%s[%s]", down, outputName(outputs))
 		default:
-			fmt.Fprintf(&b, ",split[rung%d][next%d];[rung%d]%s[%s]", i, i+1, i, down, outputName(i))
+			fmt.Fprintf(&b, ",split[rung%d][next%d];[rung%d]%s[%s]", outputs, outputs+1, outputs, down, outputName(outputs))
+		}
+		if outputs++; last {
+			break
 		}
 	}
 	return b.String()

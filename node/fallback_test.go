@@ -42,7 +42,9 @@ func onGPU(t *testing.T) (*rig, []Order) {
 	}
 	orders := r.poll("s1", both(withGPU(""), ends(inspect, func(order Order) Ended {
 		planned := succeed(order)
-		planned.Result.Plan.Renditions[0].Encoder, planned.Result.Plan.Renditions[0].CRF = "h264_nvenc", 27
+		plan := planned.Result.Plan
+		plan.Renditions[0].Encoder, plan.Renditions[0].CRF = "h264_nvenc", 27
+		plan.Timeline.Frames = 20_000 // more chunks than the GPU has sessions
 		return planned
 	})))
 	chunks := orders.Start

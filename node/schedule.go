@@ -164,26 +164,26 @@ const audioPixels = 1920 * 1080 / 40
 // timeline is the same, so that finished chunks can be kept.
 func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.Command {
 	record, _ := l.state.Stale().Record(ref.Job)
+	var whole []int
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
 		plan = l.asBefore(plan, record.Job)
 		plan.Chunks, plan.Groups = record.Job.Plan.Chunks, groupsOf(plan, record.Job.Plan.Groups)
+		whole = record.Whole()
 	} else {
 		outlook := l.outlook(record, plan)
 		if record.Job != nil {
 			plan = madeBy(plan, outlook.Encoder(), record.Job.Spec.Quality)
 		}
-		plan.Groups = scheduler.Split(plan, outlook)
-		chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, plan.Source.Leads))
-		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
-			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "cut the timeline: %v", err), At: at}
+		var err error
+		if plan, whole, err = scheduler.Arrange(plan, outlook); err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
+			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "%v", err), At: at}
 		}
-		plan.Chunks = chunks
 	}
 	var spec job.Spec
 	if record.Job != nil {
 		spec = record.Job.Spec
 	}
-	return cluster.PlanJob{Ref: ref, Plan: plan, Tasks: job.PlanTasks(ref.Job, spec, plan), At: at}
+	return cluster.PlanJob{Ref: ref, Plan: plan, Tasks: job.PlanTasks(ref.Job, spec, plan, whole...), At: at}
 }
 
 // groupsOf are the groups of an earlier plan for a plan that may have other

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"millrace/cluster"
+	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -54,6 +56,55 @@ func TestALoneClipIsSplitOverTwoNodes(t *testing.T) {
 	}
 	if len(made) != 3 || made["1080p"] == made["720p"] || made["720p"] != made["480p"] {
 		t.Errorf("the renditions were made on %v", made)
+	}
+}
+
+// TestAPlanThatIsMadeAgainDividesTheSameChunks, so that what is finished is kept.
+func TestAPlanThatIsMadeAgainDividesTheSameChunks(t *testing.T) {
+	r := newRig(t)
+	one := func(node string) func(*Report) {
+		return both(named(node, "", ""), func(report *Report) {
+			report.Profiles[0].Encoders[0].FramesPerSecond = map[string]float64{"1080p": 20}
+			report.Profiles[0].Room = hwaccel.Room{Threads: 1, MemoryBytes: 16 << 30}
+		})
+	}
+	r.poll("s1", one("a"))
+	r.poll("s2", one("b"))
+	begin := func(ref job.Ref) {
+		r.propose(cluster.StartAttempts{At: r.time, Assignments: []cluster.JobAssignment{{Job: jobID, Assignment: job.Assignment{
+			Task: ref.Task, Attempt: ref.Attempt, Node: "a", Session: "s1", Device: "cpu", Threads: 1,
+		}}}})
+	}
+	ids := func(attempt int) (list []job.TaskID) {
+		ref := job.Ref{Job: jobID, Task: job.TaskID(job.InspectTask), Attempt: attempt}
+		begin(ref)
+		plan := job.Plan{
+			Source:   job.Source{Identity: "v1", Width: 1920, Height: 1080, VideoCodec: "h264"},
+			Timeline: job.Timeline{Rate: job.Rational{Num: 25, Den: 1}, Frames: 300, SegmentFrames: 100},
+			Renditions: []job.Rendition{
+				{Name: "1080p", Width: 1920, Height: 1080, Codec: job.H264, Encoder: "libx264"},
+				{Name: "720p", Width: 1280, Height: 720, Codec: job.H264, Encoder: "libx264"},
+			},
+		}
+		r.propose(r.planCommand(ref, plan, r.time))
+		for _, task := range r.record().Tasks {
+			if task.Kind == job.EncodeTask {
+				list = append(list, task.ID)
+			}
+		}
+		return list
+	}
+	first := ids(1)
+	if want := []job.TaskID{"encode-00000-1", "encode-00000-2", "encode-00001", "encode-00002"}; !slices.Equal(first, want) {
+		t.Fatalf("three segments on two nodes are the tasks %v, want %v", first, want)
+	}
+	failed := job.Ref{Job: jobID, Task: "encode-00001", Attempt: 1}
+	begin(failed)
+	r.propose(cluster.FailTask{Ref: failed, Failure: *job.Fail(job.InputChanged, "it is another file now"), At: r.time})
+	r.propose(cluster.RetryJob{Org: "o", ID: jobID, At: r.time})
+	r.poll("s3", one("c")) // the rack would have it cut otherwise
+	if again := ids(2); !slices.Equal(again, first) {
+		t.Errorf("planned again they are %v, %v before", again, first)
 	}
 }
 

@@ -107,6 +107,10 @@ func (l *lane) turnBefore(other *lane, had, its float64) bool {
 	if a.before(b) || b.before(a) {
 		return a.before(b)
 	}
+	// Of one job what takes longest, so that what is left at the end is small.
+	if x, y := a.longest(), b.longest(); x != y {
+		return x > y
+	}
 	return l.pile.key < other.pile.key
 }
 

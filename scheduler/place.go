@@ -24,7 +24,7 @@ func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*
 			continue
 		}
 		// The others of its work would wait for the same devices.
-		wait := max(0, c.ends.items[0].end()-e.clock) + there*float64(p.tasks-1)/float64(int64(c.devices)*max(1, c.atOnce(&other.need)))
+		wait := e.until(c.ends.items[0]) + there*float64(p.tasks-1)/float64(int64(c.devices)*max(1, c.atOnce(&other.need)))
 		if !light {
 			wait = max(wait, e.horizon)
 		}
@@ -33,6 +33,19 @@ func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*
 		}
 	}
 	return true
+}
+
+// until is how many seconds a run takes from now on. Of one that should have ended its
+// progress says so; where that isn't known it may take as long again as it is late.
+func (e *Engine) until(r *run) float64 {
+	late := e.clock - r.end()
+	switch {
+	case late <= 0:
+		return -late
+	case r.done > 0:
+		return e.left(r)
+	}
+	return late
 }
 
 // worthSwitching says whether a job of which nothing has started should be made

@@ -65,6 +65,48 @@ func TestTheLastChunksTakeAnyFreeDevice(t *testing.T) {
 	}
 }
 
+// TestAFasterDeviceIsWaitedForWhileItIsAboutToEnd, and not when it is late: nobody
+// knows how long what it does still takes.
+func TestAFasterDeviceIsWaitedForWhileItIsAboutToEnd(t *testing.T) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	for name, test := range map[string]struct {
+		after  float64 // of what was expected
+		frames int64   // that are done by then
+		placed int
+	}{
+		"about to end":            {0.97, 0, 0},
+		"just late":               {1.01, 0, 0},
+		"as late as it took":      {2, 0, 1},
+		"late, with little to do": {2, 590, 0},
+		"late, with much to do":   {1.01, 100, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fast := cpuNode("fast", 1, nil)
+			for _, speed := range fast.Devices[0].Encoders {
+				for pixels := range speed.FramesPerSecond {
+					speed.FramesPerSecond[pixels] *= 1.3
+				}
+			}
+			e := engineWith(fast)
+			queue(e, Job{ID: "first"}, work, 600)
+			first := e.Decide()
+			if len(first) != 1 {
+				t.Fatal("the first job didn't start")
+			}
+			now := noon.Add(time.Duration(test.after * float64(first[0].Expected)))
+			e.Advance(now)
+			if test.frames > 0 {
+				e.Progress(job.Ref{Job: "first", Task: first[0].Task, Attempt: 1}, test.frames)
+			}
+			e.SetNode(cpuNode("slow", 1, nil))
+			queue(e, Job{ID: "second"}, work, 600)
+			if placed := e.Decide(); len(placed) != test.placed {
+				t.Errorf("%d attempts start on the slower device, want %d", len(placed), test.placed)
+			}
+		})
+	}
+}
+
 // TestAFilmIsNotBoundToTheFewDevicesThatAreFree: its chunks were cut for GPUs, of
 // which none is free this moment, and all of them would follow the first.
 func TestAFilmIsNotBoundToTheFewDevicesThatAreFree(t *testing.T) {

@@ -167,6 +167,9 @@ func (g *group) before(other *group) bool {
 	return g.job.ID < other.job.ID
 }
 
+// longest is what the group's first task takes on a thread of a usual CPU, in seconds.
+func (g *group) longest() float64 { return float64(g.tasks[0].frames) * g.lane.pile.reference }
+
 func (q *queued) before(other *queued) bool {
 	if q.due != other.due {
 		return q.due < other.due

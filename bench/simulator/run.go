@@ -273,13 +273,11 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	plan := u.plan()
 	outlook := s.policy.outlook(u.work(job.EncodeTask, plan.Renditions), u.frames)
 	st.encoders = outlook.Encoders
-	plan.Groups = scheduler.Split(plan, outlook)
-	chunks, err := plan.Timeline.Cut(scheduler.CutFor(plan.Timeline, outlook, nil))
+	plan, whole, err := scheduler.Arrange(plan, outlook)
 	if err != nil {
 		panic(err)
 	}
-	plan.Chunks = chunks
-	tasks := job.PlanTasks(ref.Job, job.Spec{Codec: job.H264}, plan)
+	tasks := job.PlanTasks(ref.Job, job.Spec{Codec: job.H264}, plan, whole...)
 	if s.split {
 		tasks = splitTasks(tasks)
 	}
