@@ -135,7 +135,8 @@ func TestFragmentBordersDoNotMatter(t *testing.T) {
 		}
 		return s
 	}
-	whole, tiny := cut(), cut("-frag_duration", "200000")
+	// With several threads x264's last frames differ now and then from run to run.
+	whole, tiny := cut("-threads", "1"), cut("-threads", "1", "-frag_duration", "200000")
 	for i := range whole.track.Segments {
 		if whole.track.Segments[i] != tiny.track.Segments[i] {
 			t.Errorf("segment %d differs: %+v, %+v", i, whole.track.Segments[i], tiny.track.Segments[i])
