@@ -57,13 +57,10 @@ func (r *rack) allowances(view cluster.View, now time.Time) map[string]*allowanc
 	if len(all) == 0 {
 		return nil
 	}
-	for id, seen := range r.jobs {
-		if seen.letBegin == 0 {
-			continue
-		}
+	for id, run := range r.letBegin {
 		record, known := view.Record(id)
-		if !known || record.Job.Status.Terminal() || record.Job.Plan == nil || record.Job.Run != seen.letBegin || record.Job.MeteredRun == record.Job.Run {
-			seen.letBegin = 0
+		if !known || record.Job.Status.Terminal() || record.Job.Plan == nil || record.Job.Run != run || record.Job.MeteredRun == run {
+			delete(r.letBegin, id)
 			continue
 		}
 		if a := all[record.Job.Org]; a != nil {
@@ -85,9 +82,9 @@ func (r *rack) lookAgain(org string) {
 
 // hold says of the tasks of a job that must wait for another day what they wait
 // for; nil for one that may begin, or needs no leave.
-func (a *allowance) hold(seen *jobSeen, record job.Record, now time.Time) *job.Placement {
-	run := record.Job.Run
-	if a == nil || record.Job.Status.Terminal() || record.Job.Plan == nil || record.Job.MeteredRun == run || seen.letBegin == run {
+func (r *rack) hold(a *allowance, record job.Record, now time.Time) *job.Placement {
+	id, run := record.Job.ID, record.Job.Run
+	if a == nil || record.Job.Status.Terminal() || record.Job.Plan == nil || record.Job.MeteredRun == run || r.letBegin[id] == run {
 		return nil
 	}
 	held := &job.Placement{}
@@ -103,7 +100,7 @@ func (a *allowance) hold(seen *jobSeen, record job.Record, now time.Time) *job.P
 	case held.Count == 0:
 		return nil
 	case a.take(video):
-		seen.letBegin = run
+		r.letBegin[id] = run
 		return nil
 	}
 	held.Reason = fmt.Sprintf(

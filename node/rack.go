@@ -21,6 +21,8 @@ type rack struct {
 	nodes   map[string]nodeSeen
 	orgs    map[string]scheduler.Org // as the engine was told
 	minutes map[string]int           // that each organisation has each day
+	// letBegin are the runs of jobs that were let begin to encode and haven't yet.
+	letBegin map[job.ID]int
 }
 
 // nodeSeen is what the engine was told of a node: a worker's report never changes.
@@ -36,10 +38,8 @@ type jobSeen struct {
 	tasks  map[job.TaskID]taskSeen
 	// blocked says that it isn't inspected since no open node can make it.
 	blocked bool
-	// letBegin is the run that was let begin to encode and hasn't yet, 0 if none was;
-	// held says that it wasn't.
-	letBegin int
-	held     *job.Placement
+	// held says that it waits for another day.
+	held *job.Placement
 }
 
 // taskSeen is what the engine was told of a task: which attempt waits, 0 if none
@@ -61,7 +61,10 @@ func (s taskSeen) without(other taskSeen) []int {
 }
 
 func newRack(now time.Time) *rack {
-	return &rack{engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), again: make(map[job.ID]bool), nodes: make(map[string]nodeSeen), orgs: make(map[string]scheduler.Org), minutes: make(map[string]int)}
+	return &rack{
+		engine: scheduler.NewEngine(now), jobs: make(map[job.ID]*jobSeen), again: make(map[job.ID]bool), nodes: make(map[string]nodeSeen),
+		orgs: make(map[string]scheduler.Org), minutes: make(map[string]int), letBegin: make(map[job.ID]int),
+	}
 }
 
 // follow tells the engine what has changed since the last time, and says when
@@ -82,7 +85,7 @@ func (r *rack) follow(view cluster.View, l *leader) time.Duration {
 			seen = &jobSeen{org: record.Job.Org, encode: wanted(record.Job.Spec), tasks: make(map[job.TaskID]taskSeen)}
 			r.jobs[id] = seen
 		}
-		seen.held = days[record.Job.Org].hold(seen, record, now)
+		seen.held = r.hold(days[record.Job.Org], record, now)
 		if !r.followJob(seen, record, l, now) {
 			r.again[id] = true // when more nodes are known
 		}
