@@ -63,9 +63,10 @@ const (
 	paceSpread = 0.05
 	// runSeconds is what a run of ffmpeg takes before it decodes (0.18 s were measured).
 	runSeconds = 0.2
-	// mostPieces bounds the search for the best way to cut: of more pieces than that
-	// each is a small part of all.
+	// mostPieces and mostLooks bound the search for the best way to cut: of more pieces
+	// than that each is a small part of all, and it mostly ends after some hundred looks.
 	mostPieces = 64
+	mostLooks  = 1000
 	// worthChange is how much sooner a change must end the job, in seconds: what is
 	// foreseen isn't more exact.
 	worthChange = 0.01
@@ -193,9 +194,12 @@ func (l *lone) add(seconds float64) float64 {
 // sooner, and says when that is. No piece gets longer than so many segments.
 func (l *lone) improve(pieces []piece, longest int) ([]piece, float64) {
 	end := l.end(pieces)
-	for improved := true; improved; {
+	for looks, improved := 0, true; improved; {
 		improved = false
 		for changed := range l.changes(pieces, longest) {
+			if looks++; looks > mostLooks {
+				return pieces, end
+			}
 			if sooner := l.end(changed); sooner < end-worthChange {
 				pieces, end, improved = changed, sooner, true
 				break
