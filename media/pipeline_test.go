@@ -232,6 +232,11 @@ func TestEachPipelineMakesTheFramesOfTheSoftwareRoute(t *testing.T) {
 					t.Errorf("rung %d has %d frames, in software %d, of %d; they differ in %v", n, len(got[n]), len(want[n]), task.Chunk.Frames.Len(), !slices.Equal(got[n], want[n]))
 				}
 			}
+			part := line
+			part.renditions = []job.Rendition{task.Renditions[0], task.Renditions[2]}
+			if sums := lumaSums(t, source, part); !slices.Equal(sums[0], got[0]) || !slices.Equal(sums[1], got[2]) {
+				t.Error("without the rung between them, rungs have other frames")
+			}
 		})
 	}
 }
