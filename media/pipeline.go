@@ -58,6 +58,9 @@ func (p pipeline) graph() string {
 	for i, rendition := range p.plan.Renditions {
 		p.scale(g, rendition, i == 0, memoryFirst)
 		if !slices.ContainsFunc(p.renditions, func(r job.Rendition) bool { return r.Name == rendition.Name }) {
+			if !g.onDevice { // nothing else tells ffmpeg what the pictures between two scalings are
+				g.add("format=" + p.route.Encoder.PixelFormat)
+			}
 			continue // the next rung goes on from it
 		}
 		if outputs > 0 {

@@ -198,7 +198,9 @@ var inMemory = []struct {
 	{regexp.MustCompile(`hwupload(=extra_hw_frames=\d+)?`), "null"},
 	{regexp.MustCompile(`hwdownload`), "null"},
 	{regexp.MustCompile(`(?:scale_cuda|vpp_qsv|scale_vaapi)=w=(\d+):h=(\d+)[^,;\[]*:format=(\w+)`), "scale=w=$1:h=$2:flags=lanczos,format=$3"},
-	{regexp.MustCompile(`(?:scale_cuda|vpp_qsv|scale_vaapi)=w=(\d+):h=(\d+)[^,;\[]*`), "scale=w=$1:h=$2:flags=lanczos"},
+	{regexp.MustCompile(`(?:scale_cuda|vpp_qsv|scale_vaapi)=w=(\d+):h=(\d+)[^,;\[]*`), "scale=w=$1:h=$2:flags=lanczos,format=yuv420p"},
+	// ffmpeg scales luma beside interleaved chroma otherwise, and the sums are of yuv420p.
+	{regexp.MustCompile(`setsar=1,format=nv12,scale`), "setsar=1,format=yuv420p,scale"},
 	{regexp.MustCompile(`(?:bwdif|yadif)_cuda=`), "bwdif="},
 	{regexp.MustCompile(`deinterlace_(?:qsv|vaapi)=[^,;\[]*`), "bwdif=mode=send_frame:parity=auto:deint=all"},
 }
