@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/say.sh
 source scripts/say.sh
 
-staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# golangci-lint runs staticcheck's own code, of this release: see staticcheck_whole.
+staticcheck=v0.8.2
 golangci=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
@@ -49,6 +50,33 @@ generated_fresh() {
 		{ echo "generated files were stale; they are fresh now: commit them" >&2; return 1; }
 }
 
+# staticcheck_whole fails unless golangci-lint, as .golangci.yml sets it up,
+# runs every check that the program staticcheck of that release runs when it is
+# told nothing. What it then leaves out is in by_request (QF are rewrites that
+# it offers to editors); U1000 is golangci-lint's linter unused.
+staticcheck_whole() {
+	local by_request='ST1000|ST1003|ST1016|ST1020|ST1021|ST1022|ST1023|SA9003|QF[0-9]+'
+	local release told all enabled missing
+	release=$(go version -m .tools/bin/golangci-lint | awk '$2 == "honnef.co/go/tools" { print $3 }')
+	[[ $release == "$staticcheck" ]] ||
+		{ echo "golangci-lint has staticcheck ${release:-of no release}, not $staticcheck" >&2; return 1; }
+	told=$(GL_DEBUG=staticcheck .tools/bin/golangci-lint linters 2>&1) || { printf '%s\n' "$told" >&2; return 1; }
+	enabled=$(sed '/^Disabled by/,$d' <<<"$told")
+	grep -q '^staticcheck: ' <<<"$enabled" && grep -q '^unused: ' <<<"$enabled" ||
+		{ echo "the linters staticcheck and unused must both be enabled in .golangci.yml" >&2; return 1; }
+	all=$(checks 'All available' <<<"$told") && enabled=$(checks 'Enabled by config' <<<"$told") || return 1
+	missing=$(comm -23 <(echo "$all") <(echo "$enabled") | grep -vxE "$by_request" || true)
+	[[ -z $missing ]] || { echo "checks of staticcheck that .golangci.yml disables: ${missing//$'\n'/ }" >&2; return 1; }
+}
+
+# checks lists the checks that golangci-lint's debug output tells of under a title.
+checks() {
+	local list
+	list=$(sed -n "s/.*$1 checks ([0-9]*): \([A-Z0-9,]*\).*/\1/p")
+	[[ -n $list ]] || { echo "golangci-lint said nothing of \"$1 checks\"" >&2; return 1; }
+	tr , '\n' <<<"$list" | sort
+}
+
 vulnerabilities() {
 	local out code=0
 	out=$(.tools/bin/govulncheck ./... 2>&1) || code=$?
@@ -70,9 +98,12 @@ vulnerabilities() {
 check "gofmt" formatted
 check "go vet" go vet ./...
 # Without a C compiler the NVIDIA driver can't be asked, and all else works.
-check "build without cgo" env CGO_ENABLED=0 go vet ./...
-check_with "$staticcheck" .tools/bin/staticcheck ./...
+# What has another file then is vetted, what uses it is compiled.
+check "build without cgo" env CGO_ENABLED=0 go build ./...
+check "vet without cgo" env CGO_ENABLED=0 go vet ./hwaccel
+# golangci-lint's linters staticcheck and unused stand for the program staticcheck.
 check_with "$golangci" .tools/bin/golangci-lint run ./...
+[[ ! -x .tools/bin/golangci-lint ]] || check "staticcheck is whole in golangci-lint" staticcheck_whole
 check_with "$govulncheck" vulnerabilities
 if git rev-parse --git-dir >/dev/null 2>&1; then
 	check "generated files" generated_fresh
