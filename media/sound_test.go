@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 
+	"millrace/job"
 	"millrace/media/mediatest"
 )
 
@@ -17,6 +18,17 @@ func (w *workflow) sound(path string) []float64 {
 	samples := make([]float64, len(raw)/4)
 	for i := range samples {
 		samples[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32([]byte(raw[4*i : 4*i+4]))))
+	}
+	return samples
+}
+
+// soundOf is the sound of a track's joined segments, decoded once.
+func (w *workflow) soundOf(audio job.AudioTrack) []float64 {
+	w.Helper()
+	samples, decoded := w.decoded[audio.Name]
+	if !decoded {
+		samples = w.sound(w.joined(audioDir(audio)))
+		w.decoded[audio.Name] = samples
 	}
 	return samples
 }
@@ -67,7 +79,7 @@ func (w *workflow) checkSync(fewest int) {
 	seen := w.flashes(w.joined(w.plan.Renditions[0].Name))
 	frame := 1 / w.plan.Timeline.Rate.Float()
 	for _, audio := range w.plan.Audio {
-		heard := beeps(w.sound(w.joined(audioDir(audio))))
+		heard := beeps(w.soundOf(audio))
 		matched := 0
 		for _, beep := range heard {
 			for _, flash := range seen {

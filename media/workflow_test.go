@@ -33,6 +33,8 @@ type workflow struct {
 	folder string
 	tasks  []*job.Task
 	done   job.Result // of the package task
+	// decoded are the samples of tracks of sound that were looked at.
+	decoded map[string][]float64
 }
 
 func tinySpec() job.Spec {
@@ -76,7 +78,7 @@ func inspected(t *testing.T, path string, spec job.Spec) *workflow {
 func (w *workflow) chunked(t *testing.T, segments int) *workflow {
 	t.Helper()
 	v := *w
-	v.T, v.tasks = t, nil
+	v.T, v.tasks, v.decoded = t, nil, make(map[string][]float64)
 	v.output, v.folder = w.bench.NewOutput(t)
 	var counts []int
 	for left := v.plan.Timeline.Segments(); left > 0; left -= counts[len(counts)-1] {
