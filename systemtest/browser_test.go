@@ -90,6 +90,7 @@ func ask[T any](b *browser, function string, args ...any) T {
 }
 
 func TestABrowserPlaysTheJobsOutputWithoutGaps(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))

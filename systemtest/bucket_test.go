@@ -110,6 +110,7 @@ func (b *bucket) watchMasters(prefix string) (seen func() map[string][]string) {
 // The bucket is watched from outside, as a player would see it, and the order
 // of the writes from within: between two listings much can happen.
 func TestAJobFromABucketIntoABucketShowsItsMasterLast(t *testing.T) {
+	t.Parallel()
 	gateway := storagetest.Start(t)
 	videos := newBucket(t, gateway, "videos")
 	p := newPeer(t, allowLoopback...)

@@ -8,7 +8,11 @@ import (
 	"millrace/systemtest/rig"
 )
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+// testsAtOnce is how many tests of this room run at once: each has a peer of its
+// own, and waits for leases, time-outs and restarts.
+const testsAtOnce = 6
+
+func TestMain(m *testing.M) { os.Exit(rig.Main(m, testsAtOnce)) }
 
 // longerThanLease is longer than a worker may be silent (node.LeaseTime).
 const longerThanLease = 12 * time.Second

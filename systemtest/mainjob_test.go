@@ -146,6 +146,7 @@ func TestExitCodesTellHowAJobEnded(t *testing.T) {
 }
 
 func TestProgressGrowsWhileAJobRuns(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	created := p.submit(request(p, p.put(rig.Numbered(t, 20), "clip.mp4"), "240p", "360p"))

@@ -91,6 +91,7 @@ const (
 )
 
 func TestManyQueuedJobsAllCompleteInBoundedMemory(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t)
 	p.start()
 	tiny := p.put(rig.Clip(t, "tiny.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=10:d=0.5", "-c:v", "libx264", "-preset", "ultrafast"), "tiny.mp4")

@@ -2,7 +2,7 @@
 // namespaces with their own addresses, whose links can be cut, in one direction
 // or both, made to lose packets, and made slow.
 //
-//	func TestMain(m *testing.M) { os.Exit(netlab.Main(func() int { return rig.Main(m) })) }
+//	func TestMain(m *testing.M) { os.Exit(netlab.Main(func() int { return rig.Main(m, testsAtOnce) })) }
 //
 //	lab := netlab.New(t)
 //	a, b := lab.Host(), lab.Host()

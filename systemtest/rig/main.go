@@ -2,10 +2,12 @@ package rig
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -19,10 +21,15 @@ func Binary() string { return binary }
 // measurements of this machine that only the first peer makes.
 func Shared() string { return shared }
 
-// Main runs the tests of a package with the program built, and returns the
-// exit code. MILLRACE_BINARY names one that is built already.
-func Main(m *testing.M) int {
-	var err error
+// Main runs the tests of a package with the program built, so many at once
+// unless -parallel says otherwise, and returns the exit code. MILLRACE_BINARY
+// names a program that is built already.
+func Main(m *testing.M, atOnce int) int {
+	err := runAtOnce(atOnce)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if shared, err = os.MkdirTemp("", "millrace-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -35,7 +42,23 @@ func Main(m *testing.M) int {
 			return 1
 		}
 	}
+	// Looked at here, go knows that what it remembers of these tests is of this program.
+	if _, err := os.Stat(binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// runAtOnce sets how many tests run at once where the command line doesn't.
+func runAtOnce(tests int) error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(tests))
 }
 
 // buildTime is for a build with an empty cache.

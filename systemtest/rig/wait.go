@@ -9,8 +9,12 @@ import (
 // than it takes on a slow machine that does other things as well.
 const Patience = 2 * time.Minute
 
-// lookEvery is how often a condition is looked at.
-const lookEvery = 20 * time.Millisecond
+// A condition is looked at often at first and less so by and by: most looks are
+// requests to peers that compute as well.
+const (
+	firstLooks = 20 * time.Millisecond
+	laterLooks = 100 * time.Millisecond
+)
 
 // Eventually waits until condition holds, and fails the test with what when it
 // doesn't come to that.
@@ -18,9 +22,10 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
-	look := time.NewTicker(lookEvery)
+	look := time.NewTimer(firstLooks)
 	defer look.Stop()
-	for !condition() {
+	for pause := firstLooks; !condition(); pause = min(pause*5/4, laterLooks) {
+		look.Reset(pause)
 		select {
 		case <-look.C:
 		case <-deadline.C:
