@@ -8,6 +8,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The NVIDIA driver's header marks some of its functions as deprecated; C's own
 # warnings about them say nothing of our code.
 export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
+# Everything is compiled as what we deliver is, and so only once; what is compiled
+# doesn't depend on where the checkout lies.
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
@@ -15,24 +18,36 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 build: ## build bin/millrace
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
-test: ## install what the tests need and run them
+# The program under test is the one that is delivered.
+test: build ## install what the tests need and run them
 	scripts/need.sh ffmpeg versitygw chromium network
 	scripts/fetch-media.sh
-	$(GO) test -timeout 20m $(LONGEST) $$($(GO) list ./... | grep -v -x $(LONGEST:./%=-e millrace/%))
+	MILLRACE_BINARY=$(CURDIR)/bin/millrace $(GO) test -timeout 20m -p $(ROOMS_AT_ONCE) $(LONGEST) $$($(GO) list ./... | grep -v -x $(LONGEST:./%=-e millrace/%))
 
-# The rooms whose tests take longest start first; they wait more than they compute.
-LONGEST := ./systemtest ./clustertest ./media
+# The rooms whose tests take longest start first. Most wait more than they
+# compute: for elections, leases, time-outs, the disk.
+LONGEST := ./systemtest ./clustertest ./media ./cluster ./bench
+ROOMS_AT_ONCE := $(shell echo $$((3 * $$(nproc 2>/dev/null || echo 2))))
 
-# Most of what these leave out is time spent in ffmpeg, which has no races of
-# ours. The system tests build the peer itself with the detector.
+# The rooms, the system tests and the history of a cluster, at once. Most of
+# what is left out is time spent in ffmpeg, which has no races of ours.
 race: ## under the race detector: every room, and a peer that is killed, drained and cancelled
 	scripts/need.sh ffmpeg versitygw network cc
 	scripts/fetch-media.sh
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'Killed|SIGTERM|Cancelling|EventStream' ./systemtest
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m -run 'OneHistory' ./clustertest
+	$(RACE) $(GO) build -race -o bin/millrace-race ./cmd/millrace
+	$(MAKE) --no-print-directory --output-sync=target -j race-systemtest race-clustertest race-rooms
+
+# A peer that finds a race exits with 66.
+RACE := CGO_ENABLED=1 MILLRACE_BINARY=$(CURDIR)/bin/millrace-race
+.PHONY: race-systemtest race-clustertest race-rooms
+race-systemtest:
+	$(RACE) $(GO) test -race -timeout 20m -run 'Killed|SIGTERM|Cancelling|EventStream' ./systemtest
+race-clustertest:
+	$(RACE) $(GO) test -race -timeout 20m -run 'OneHistory' ./clustertest
+race-rooms:
+	$(RACE) $(GO) test -race -timeout 20m -p $(ROOMS_AT_ONCE) -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
 
 # The first also holds the product to its times, so nothing else should run.
 chaos: ## kill, freeze and cut off peers while jobs run: make chaos [DURATION=10m] [SEED=n]

@@ -43,7 +43,7 @@ go_tool() {
 	local dir="$cache/tools/$name-$version-$(go env GOVERSION)"
 	if [[ ! -x $dir/$name ]]; then
 		say "building $name $version (once; kept in $dir)"
-		GOBIN="$dir" GOFLAGS="" go install "$2" || return 1
+		GOBIN="$dir" GOFLAGS=-trimpath go install "$2" || return 1
 	fi
 	mkdir -p .tools/bin
 	[[ $(readlink ".tools/bin/$name") == "$dir/$name" ]] || ln -sfn "$dir/$name" ".tools/bin/$name"
