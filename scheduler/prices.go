@@ -110,13 +110,16 @@ func (e *Engine) solve(demands []demand, asCut bool) (prices []float64, end floa
 	end = spread(demands, load) // the first estimate
 	rounds := min(max(priceSteps/max(1, len(demands)), fewestRounds), priceRounds)
 	for round := 1; round <= rounds; round++ {
-		fillPrices(price, load, end*float64(round)/float64(rounds))
+		t := newTide(load, end*float64(round)/float64(rounds))
+		for i, x := range load {
+			price[i] = t.price(x)
+		}
 		if round > rounds/2 { // the first ones know little
 			addNormal(sum, price)
 		}
 		for i := range demands {
 			d := &demands[i]
-			d.divide(price, 1/float64(rounds), load)
+			d.divide(price, 1/float64(rounds), load, t)
 		}
 		highest := 0.0
 		for _, x := range load {
@@ -166,18 +169,22 @@ func spread(demands []demand, load []float64) float64 {
 	return highest
 }
 
-func fillPrices(price, load []float64, scale float64) {
+// tide is what prices are measured by in a round: the highest load when it began, and
+// by how much more load a price grows by a factor of e.
+type tide struct{ highest, step float64 }
+
+func newTide(load []float64, scale float64) tide {
 	if scale <= 0 {
 		scale = 1
 	}
-	highest := 0.0
+	t := tide{step: scale / priceSteepness}
 	for _, x := range load {
-		highest = max(highest, x)
+		t.highest = max(t.highest, x)
 	}
-	for i, x := range load {
-		price[i] = math.Exp(priceSteepness * (x - highest) / scale)
-	}
+	return t
 }
+
+func (t tide) price(load float64) float64 { return math.Exp((load - t.highest) / t.step) }
 
 // costAt is a frame's cost by a way, its part of the fixed time included.
 func (w *way) costAt(price []float64, framesPerTask float64) float64 {
@@ -204,8 +211,9 @@ func (p *pile) open(asCut bool) []bool {
 
 // divide gives a part of a demand to its ways: nearly all of it to those that
 // cost little more than the cheapest. All of it to one would overshoot where a
-// portion is much for a small resource.
-func (d *demand) divide(price []float64, part float64, load []float64) {
+// portion is much for a small resource; so would all demands' portions at the same
+// prices, which therefore change with each.
+func (d *demand) divide(price []float64, part float64, load []float64, t tide) {
 	least := 0.0
 	for i, w := range d.pile.ways {
 		d.weight[i] = 0
@@ -223,7 +231,8 @@ func (d *demand) divide(price []float64, part float64, load []float64) {
 			x *= x
 			x *= x
 			x *= x
-			x *= x // to the power of 16
+			x *= x
+			x *= x // to the power of 64
 			d.weight[i] = x
 			sum += x
 		}
@@ -236,6 +245,7 @@ func (d *demand) divide(price []float64, part float64, load []float64) {
 		amount := d.busy(w) * share
 		for _, s := range w.use {
 			load[s.resource] += s.amount * amount
+			price[s.resource] = t.price(load[s.resource])
 		}
 		d.flow[i] += share
 	}
