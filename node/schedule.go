@@ -250,5 +250,5 @@ func (l *leader) outlook(record job.Record, plan job.Plan) scheduler.Outlook {
 	if record.Job.Spec.Prefer != job.PreferEnergy {
 		work.Encoders = encodersFor(record.Job.Spec)
 	}
-	return l.rack.engine.Outlook(work, plan.Timeline.Frames)
+	return l.rack.engine.Outlook(record.Job.ID, work, plan.Timeline.Frames)
 }

@@ -32,7 +32,7 @@ func TestArrange(t *testing.T) {
 		"one slot":                               {clip(60, ladder...), Outlook{Slots: 1, Places: 1, SecondsPerFrame: 0.06}, nil, []int{0, 1}, 2},
 		"more machines than segments":            {clip(4, ladder...), Outlook{Slots: 2, Places: 2, SecondsPerFrame: 0.06}, halves, nil, 1},
 		"where a start costs more than it gains": {clip(12, ladder...), Outlook{Slots: 2, Places: 2, SecondsPerFrame: 0.0005}, nil, []int{0, 1}, 2},
-		"others wait":                            {clip(12, ladder...), Outlook{Slots: 2, Places: 2, SecondsPerFrame: 0.06, Run: 30 * time.Second}, nil, nil, 1},
+		"others wait":                            {clip(12, ladder...), Outlook{Slots: 2, Places: 2, SecondsPerFrame: 0.06, Run: 30 * time.Second, After: time.Minute}, nil, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, whole, err := Arrange(test.plan, test.outlook)
@@ -123,7 +123,7 @@ func playAlone(t *testing.T, plan job.Plan, nodes ...Node) float64 {
 	work := func(renditions []job.Rendition) Work {
 		return ladderWork(func(w *Work) { w.Encoders, w.Ladder = "libx264", Ladder(renditions) })
 	}
-	plan, whole, err := Arrange(plan, e.Outlook(work(plan.Renditions), plan.Timeline.Frames))
+	plan, whole, err := Arrange(plan, e.Outlook("", work(plan.Renditions), plan.Timeline.Frames))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -148,51 +147,5 @@ func TestAShortChunkStaysAsItIs(t *testing.T) {
 	}
 	if counts, want := Cut(timeline, 2, 0.09, leads), Cut(timeline, 2, 0.09, nil); !slices.Equal(counts, want) {
 		t.Errorf("cut into %v where keyframes are far apart, else into %v", counts, want)
-	}
-}
-
-// TestCutForAFullQueue: chunks run for as long as is said, within bounds, and all
-// of a job are about alike.
-func TestCutForAFullQueue(t *testing.T) {
-	timeline := job.Timeline{Rate: job.Rational{Num: 30, Den: 1}, Frames: 30 * 600, SegmentFrames: 120}
-	for name, test := range map[string]struct {
-		outlook           Outlook
-		shortest, longest int // segments
-	}{
-		"slow devices get few segments":          {Outlook{Slots: 100, SecondsPerFrame: 1.0 / 12, Run: 30 * time.Second}, 2, 3},
-		"fast ones two minutes at most":          {Outlook{Slots: 100, SecondsPerFrame: 1.0 / 600, Run: 30 * time.Second}, 29, 30},
-		"a short job gets chunks of seconds":     {Outlook{Slots: 100, SecondsPerFrame: 1.0 / 300, Run: 2 * time.Second}, 4, 5},
-		"one segment is the least":               {Outlook{Slots: 100, SecondsPerFrame: 1, Run: 2 * time.Second}, 1, 1},
-		"an idle rack has a chunk for each slot": {Outlook{Slots: 75, SecondsPerFrame: 1.0 / 12}, 1, 2},
-		"a rack that isn't known is one slot":    {Outlook{Run: time.Minute}, 2, 8},
-	} {
-		t.Run(name, func(t *testing.T) {
-			counts := CutFor(timeline, test.outlook, nil)
-			sum := 0
-			for i, n := range counts {
-				sum += n
-				if n > test.longest || n < test.shortest && i < len(counts)-1 {
-					t.Errorf("chunk %d of %v has %d segments, want %d to %d", i, counts, n, test.shortest, test.longest)
-				}
-			}
-			if sum != timeline.Segments() {
-				t.Errorf("%v are %d segments of %d", counts, sum, timeline.Segments())
-			}
-		})
-	}
-}
-
-func TestChunksAreLongerTheMoreWaits(t *testing.T) {
-	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
-	e := engineWith(cpuNode("a", 8, nil))
-	var runs []time.Duration
-	for _, more := range []int{0, 20, 200} {
-		for i := range more {
-			queue(e, Job{ID: job.ID(fmt.Sprint(more, "-", i)), Frames: 300}, work, 300)
-		}
-		runs = append(runs, e.Outlook(work, 9000).Run)
-	}
-	if runs[0] != 0 || runs[1] <= runs[0] || runs[2] < runs[1] || runs[2] != busyRun {
-		t.Errorf("with more and more waiting, chunks run for %v", runs)
 	}
 }

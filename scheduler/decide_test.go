@@ -172,7 +172,7 @@ func TestWorkGoesWhereItIsBestComparedWithOthers(t *testing.T) {
 	small := ladderWork(func(w *Work) { w.Ladder, w.SourcePixels = "640x360", 640*360 })
 	for i := range 60 {
 		large, small := ladderWork(nil), small
-		large.Encoders, small.Encoders = e.Outlook(large, 9000).Encoders, e.Outlook(small, 90_000).Encoders
+		large.Encoders, small.Encoders = e.Outlook("", large, 9000).Encoders, e.Outlook("", small, 90_000).Encoders
 		queue(e, Job{ID: job.ID(fmt.Sprint("large", i)), Org: "large"}, large, 3000, 3000, 3000)
 		queue(e, Job{ID: job.ID(fmt.Sprint("small", i)), Org: "small"}, small, 30000, 30000, 30000)
 		if i == 20 {

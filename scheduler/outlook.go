@@ -24,10 +24,13 @@ type Outlook struct {
 	Places int
 	// SecondsPerFrame is how long a chunk takes on one of them, for each frame.
 	SecondsPerFrame float64
-	// Run is how long a chunk should run at least, for its start to cost little,
-	// where others wait for the rack; 0 where the job has it to itself and is to
-	// be done as soon as all slots together can.
+	// Run is how long a chunk should run, for its start to cost little, where others
+	// wait for the rack; 0 where the job has it to itself and is to be done as soon
+	// as all slots together can.
 	Run time.Duration
+	// After is for how long the devices of its encoder are busy with what waits and is
+	// due later: what evens out when its last chunks end.
+	After time.Duration
 }
 
 // Encoder is the one that suits the job best, by which all of it is made once it is
@@ -44,7 +47,7 @@ const busyAfter = 15
 // Outlook looks ahead for a job's encode work of so many frames. In a busy rack
 // the encoder is the one that has had least of its part of such work; in an idle
 // one that with which the rack is fastest.
-func (e *Engine) Outlook(work Work, frames int64) Outlook {
+func (e *Engine) Outlook(id job.ID, work Work, frames int64) Outlook {
 	e.refreshPrices()
 	outlook := Outlook{Run: e.run(frames)}
 	first := ""
@@ -70,6 +73,9 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 			outlook.Encoders, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
 		}
 	}
+	if q := e.jobs[id]; q != nil && outlook.Run > 0 {
+		outlook.After = e.after(q, outlook.Encoders, float64(frames)*outlook.SecondsPerFrame/float64(max(1, outlook.Slots)))
+	}
 	chosen := work
 	if chosen.Encoders = outlook.Encoders; outlook.Encoders != "" && e.pile(chosen).mixed {
 		outlook.Places = 0
@@ -80,19 +86,6 @@ func (e *Engine) Outlook(work Work, frames int64) Outlook {
 		}
 	}
 	return outlook
-}
-
-// run is how long a job's chunks should run: the longer the more waits, but for
-// short jobs, which don't.
-func (e *Engine) run(frames int64) time.Duration {
-	run := time.Duration(e.horizon * float64(time.Second))
-	switch {
-	case run < quietRun:
-		return 0
-	case e.isShort(frames) && e.backlog() < hastyBacklog && !e.crowded():
-		return min(run, hastyRun)
-	}
-	return min(run, busyRun)
 }
 
 // shortestFrames is about how many frames a chunk of one segment has.
@@ -210,9 +203,9 @@ func (e *Engine) mixOf(work Work, frames int64) *mix {
 
 const (
 	// swing is how much later an encoder may be through, in seconds or as a part of
-	// all that waits, before it loses work that costs half with it: more than that
-	// would show at the end, when nothing comes that could even it out.
-	swingSeconds, swingPart = 20, 0.1
+	// all that waits, before it loses work that costs half with it: the less the fewer
+	// jobs are still to be planned, since these even it out.
+	swingSeconds, swingPart = 20, 0.4
 	// alone is how long a job may take with all devices of an encoder, in seconds,
 	// or as a part of all that waits: a film would be the last to end on a few.
 	aloneSeconds, alonePart = 10, 0.03
@@ -225,7 +218,7 @@ const (
 // them and this job, with a preference for one that the work costs less with.
 func (e *Engine) soonest(work Work, m *mix, frames int64) string {
 	ends := e.drains()
-	longest, swing := max(aloneSeconds, e.horizon*alonePart), max(swingSeconds, e.horizon*swingPart)
+	longest, swing := max(aloneSeconds, e.horizon*alonePart), max(swingSeconds, e.horizon*swingPart*e.toCome())
 	least := math.Inf(1)
 	for _, cost := range m.cost {
 		least = min(least, cost)
@@ -248,6 +241,16 @@ func (e *Engine) soonest(work Work, m *mix, frames int64) string {
 		}
 	}
 	return best
+}
+
+// toCome is the part of the jobs that haven't begun that isn't planned yet.
+func (e *Engine) toCome() float64 {
+	held, ahead := 0, 0
+	for _, o := range e.orgs { // the order doesn't matter
+		held += o.held.len()
+		ahead += o.ahead
+	}
+	return float64(held) / float64(max(1, held+ahead))
 }
 
 // drains is in how many seconds the devices of each encoder are through with
@@ -275,36 +278,4 @@ func (c *class) atOnce(need *Room) int64 {
 		}
 	}
 	return most
-}
-
-const (
-	// busyRun is how long a chunk should run under a full queue: long enough for
-	// its start to cost little, short enough to lose little with a node.
-	busyRun = 30 * time.Second
-	// quietRun is less than what chunks are made longer for.
-	quietRun = time.Second
-	// busyLongest bounds such a chunk's pictures, for fast devices.
-	busyLongest = 2 * time.Minute
-)
-
-// CutFor decides how many segments each chunk of a timeline has. A job that has
-// the rack to itself is cut so that all slots end together (see [Cut]); the more
-// waits the longer are chunks.
-func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int {
-	if outlook.Run == 0 || outlook.SecondsPerFrame <= 0 {
-		return Cut(timeline, outlook.Slots, outlook.SecondsPerFrame, leads)
-	}
-	segment := timeline.At(timeline.SegmentFrames)
-	run := outlook.SecondsPerFrame * float64(timeline.SegmentFrames)
-	length := int(outlook.Run.Seconds() / run)
-	length = min(max(length, 1), segmentsIn(busyLongest, segment))
-	var counts []int
-	chunks := (timeline.Segments() + length - 1) / length
-	for left := timeline.Segments(); left > 0; chunks-- {
-		count := min(left, (left+max(chunks, 1)-1)/max(chunks, 1)) // all about alike
-		count = cheapest(count, left, 1, length, leads)
-		counts = append(counts, count)
-		left -= count
-	}
-	return counts
 }

@@ -11,7 +11,7 @@ import (
 // stopped for anybody.
 func TestAJobTakesAnEncoderThatIsFreeWhereTheFastestIsNot(t *testing.T) {
 	first := func(e *Engine) string {
-		encoder, _, _ := strings.Cut(e.Outlook(ladderWork(nil), 300).Encoders, ",")
+		encoder, _, _ := strings.Cut(e.Outlook("", ladderWork(nil), 300).Encoders, ",")
 		return encoder
 	}
 	e := engineWith(gpuNode("a", 2, 1, nil), cpuNode("b", 8, nil))

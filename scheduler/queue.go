@@ -78,6 +78,8 @@ type group struct {
 	// tasks are a heap, the longest first: what is left at the end is then
 	// small, and the devices finish together.
 	tasks []waiting
+	// frames is of the tasks, 0 as long as the job isn't admitted.
+	frames int64
 }
 
 // waiting is a task in the queue, kept small: there may be a million.
@@ -280,6 +282,7 @@ func (e *Engine) dropTask(g *group, i int) {
 func (e *Engine) count(g *group, tasks int, frames int64) {
 	l, p, o := g.lane, g.lane.pile, g.job.org
 	before := o.waiting
+	g.frames += frames
 	l.tasks += tasks
 	p.tasks += tasks
 	o.waiting += tasks

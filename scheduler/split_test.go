@@ -78,7 +78,7 @@ func TestALoneClipEndsSoonerSplit(t *testing.T) {
 	for _, r := range plan.Renditions {
 		all = append(all, r.Name)
 	}
-	outlook := engineWith(nodes...).Outlook(work(plan.Renditions), 120)
+	outlook := engineWith(nodes...).Outlook("", work(plan.Renditions), 120)
 	groups := Split(plan, outlook)
 	whole, _ := ends([][]string{all})
 	split, used := ends(groups)

@@ -18,7 +18,7 @@ type policy interface {
 	queue(t scheduler.Task)
 	// ended frees an attempt's room; took is 0 if it didn't finish.
 	ended(ref job.Ref, took time.Duration)
-	outlook(work scheduler.Work, frames int64) scheduler.Outlook
+	outlook(id job.ID, work scheduler.Work, frames int64) scheduler.Outlook
 	decide(now time.Time) []scheduler.Assignment
 }
 
@@ -34,8 +34,8 @@ func (e engine) setJob(j scheduler.Job)                { e.SetJob(j) }
 func (e engine) jobEnded(id job.ID)                    { e.RemoveJob(id) }
 func (e engine) queue(t scheduler.Task)                { e.Queue(t) }
 func (e engine) ended(ref job.Ref, took time.Duration) { e.End(ref, took) }
-func (e engine) outlook(work scheduler.Work, frames int64) scheduler.Outlook {
-	outlook := e.Outlook(work, frames)
+func (e engine) outlook(id job.ID, work scheduler.Work, frames int64) scheduler.Outlook {
+	outlook := e.Outlook(id, work, frames)
 	outlook.Encoders = outlook.Encoder() // its plan has one
 	return outlook
 }
@@ -215,7 +215,7 @@ func (s *simple) change(d *device, need *scheduler.Room, sign int64) {
 }
 
 // outlook cuts as for a rack that is always busy: these policies don't look.
-func (s *simple) outlook(work scheduler.Work, _ int64) scheduler.Outlook {
+func (s *simple) outlook(_ job.ID, work scheduler.Work, _ int64) scheduler.Outlook {
 	return scheduler.Outlook{Encoders: work.Encoders, Slots: len(s.spots), SecondsPerFrame: 1.0 / 40, Run: 30 * time.Second}
 }
 

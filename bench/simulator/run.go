@@ -271,7 +271,7 @@ func (s *simulation) end(ref job.Ref) {
 func (s *simulation) plan(st *state, ref job.Ref) {
 	u := s.uploads[ref.Job]
 	plan := u.plan()
-	outlook := s.policy.outlook(u.work(job.EncodeTask, plan.Renditions), u.frames)
+	outlook := s.policy.outlook(u.id, u.work(job.EncodeTask, plan.Renditions), u.frames)
 	st.encoders = outlook.Encoders
 	plan, whole, err := scheduler.Arrange(plan, outlook)
 	if err != nil {
