@@ -172,7 +172,7 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 	} else {
 		outlook := l.outlook(record, plan)
 		if record.Job != nil {
-			plan = madeBy(plan, outlook.Encoder(), record.Job.Spec.Quality)
+			plan = madeBy(plan, outlook.Encoder, record.Job.Spec.Quality)
 		}
 		var err error
 		if plan, whole, err = scheduler.Arrange(plan, outlook); err != nil { // a timeline that Inspect made can be cut; if not, it is a bug

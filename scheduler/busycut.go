@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"strings"
 	"time"
 
 	"millrace/job"
@@ -71,8 +70,7 @@ func (e *Engine) after(q *queued, encoder string, alone float64) time.Duration {
 	due := e.dueAt(q, alone)
 	all, own := 0.0, 0.0
 	for _, p := range e.active {
-		first, _, _ := strings.Cut(p.work.Encoders, ",")
-		if p.tasks == 0 || p.work.Kind != job.EncodeTask || first != encoder {
+		if p.tasks == 0 || p.work.Kind != job.EncodeTask || p.work.Encoders != encoder {
 			continue
 		}
 		perSecond := e.rate(p)

@@ -23,7 +23,6 @@ func (e *Engine) Decide() []Assignment {
 	}
 	e.refreshPrices()
 	e.sendAstray()
-	e.drained = nil
 	var placed []Assignment
 	var runs []*run
 	for _, best := range []bool{true, false} {
@@ -133,7 +132,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 	least, found := math.Inf(1), false
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
-			if best && !light && !w.own || w.stray && !p.astray || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
+			if w.stray && !p.astray || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
 				continue
 			}
 			d := e.fit(w, g, t, failedToo, !light)
@@ -222,15 +221,9 @@ func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *r
 		},
 	}
 	if p.work.Kind == job.EncodeTask {
-		a.Bound = q.bound[p.work.Ladder].encoder == ""
 		e.bind(q, p.work.Ladder, binding{w.encoder, w.headers})
 	}
 	return a, r
-}
-
-// firstOpen says whether there are devices for the encoder that chunks were cut for.
-func (p *pile) firstOpen() bool {
-	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.first && w.class.devices > 0 })
 }
 
 // charge is what a task costs its organisation, whichever device it got: the

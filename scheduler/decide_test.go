@@ -151,8 +151,8 @@ func TestALaddersChunksKeepTheFirstOnesEncoder(t *testing.T) {
 	e := engineWith(gpuNode("a", 2, 1, nil), cpuNode("b", 4, nil))
 	queue(e, Job{ID: "j"}, ladderWork(nil), 900, 900, 900, 900, 900, 900, 900, 900)
 	placed := e.Decide()
-	if len(placed) == 0 || !placed[0].Bound {
-		t.Fatalf("the first of %v doesn't bind its ladder", where(placed))
+	if len(placed) < 2 {
+		t.Fatalf("placed %v, want more than one chunk", where(placed))
 	}
 	for _, a := range placed {
 		if a.Encoder != placed[0].Encoder {
@@ -172,7 +172,7 @@ func TestWorkGoesWhereItIsBestComparedWithOthers(t *testing.T) {
 	small := ladderWork(func(w *Work) { w.Ladder, w.SourcePixels = "640x360", 640*360 })
 	for i := range 60 {
 		large, small := ladderWork(nil), small
-		large.Encoders, small.Encoders = e.Outlook("", large, 9000).Encoders, e.Outlook("", small, 90_000).Encoders
+		large.Encoders, small.Encoders = e.Outlook("", large, 9000).Encoder, e.Outlook("", small, 90_000).Encoder
 		queue(e, Job{ID: job.ID(fmt.Sprint("large", i)), Org: "large"}, large, 3000, 3000, 3000)
 		queue(e, Job{ID: job.ID(fmt.Sprint("small", i)), Org: "small"}, small, 30000, 30000, 30000)
 		if i == 20 {

@@ -49,8 +49,6 @@ type Engine struct {
 	version, pricedAt int
 	priced            float64
 	horizon           float64
-	// drained is when each encoder is through with what waits, while deciding.
-	drained map[string]float64
 	// mixes are what was planned of each work so far (see Outlook).
 	mixes                 map[*pile]*mix
 	mixed                 []*pile // in the order in which they came

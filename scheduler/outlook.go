@@ -13,8 +13,9 @@ import (
 // Outlook is what a job can expect of the rack as it is: how its timeline
 // should be cut follows from it.
 type Outlook struct {
-	// Encoders are those of the work, the one that suits the job best first.
-	Encoders string
+	// Encoder is the one of the work's that suits the job best, by which all of it is
+	// made; empty if no device has any.
+	Encoder string
 	// Slots is how many of its chunks can run at once.
 	Slots int
 	// Places is how many tasks can run at once without sharing what one of them
@@ -31,13 +32,6 @@ type Outlook struct {
 	// After is for how long the devices of its encoder are busy with what waits and is
 	// due later: what evens out when its last chunks end.
 	After time.Duration
-}
-
-// Encoder is the one that suits the job best, by which all of it is made once it is
-// planned; empty if no device has any.
-func (o Outlook) Encoder() string {
-	first, _, _ := strings.Cut(o.Encoders, ",")
-	return first
 }
 
 // busyAfter is how much work must wait for the rack to be busy, in seconds of
@@ -70,20 +64,15 @@ func (e *Engine) Outlook(id job.ID, work Work, frames int64) Outlook {
 		}
 		if encoder == first || first == "" && ends < soonest {
 			soonest = ends
-			outlook.Encoders, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
+			outlook.Encoder, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
 		}
 	}
 	if q := e.jobs[id]; q != nil && outlook.Run > 0 {
-		outlook.After = e.after(q, outlook.Encoders, float64(frames)*outlook.SecondsPerFrame/float64(max(1, outlook.Slots)))
+		outlook.After = e.after(q, outlook.Encoder, float64(frames)*outlook.SecondsPerFrame/float64(max(1, outlook.Slots)))
 	}
 	chosen := work
-	if chosen.Encoders = outlook.Encoders; outlook.Encoders != "" && e.pile(chosen).mixed {
+	if chosen.Encoders = outlook.Encoder; outlook.Encoder != "" && e.pile(chosen).mixed {
 		outlook.Places = 0
-	}
-	for encoder := range strings.SplitSeq(work.Encoders, ",") {
-		if encoder != outlook.Encoders && !strings.HasPrefix(outlook.Encoders, encoder+",") {
-			outlook.Encoders += "," + encoder
-		}
 	}
 	return outlook
 }
@@ -94,29 +83,18 @@ const shortestFrames = 100
 // rateAfter is after how many attempts that were learned from a rate is found anew.
 const rateAfter = 200
 
-// rate is how many frames of a pile's work the rack makes in a second with the
-// encoder that its chunks were cut for.
+// rate is how many frames of a pile's work the rack makes in a second.
 func (e *Engine) rate(p *pile) float64 {
 	now := 1 + e.version + e.costs.seen/rateAfter
 	if p.ratedAt != now {
-		first, _, _ := strings.Cut(p.work.Encoders, ",")
-		_, p.rated = e.slots(p.work, first)
+		p.rated = e.most(p.work, p.work.Encoders).perSecond
 		p.ratedAt = now
 	}
 	return p.rated
 }
 
-// slots is how many tasks of a work the rack holds with one encoder, and how
-// many frames a second they make.
-//
-// Where devices write different headers, they are those with the headers of which
-// there is most: a job's chunks have one.
-func (e *Engine) slots(work Work, encoder string) (slots int, perSecond float64) {
-	most := e.most(work, encoder)
-	return most.slots, most.perSecond
-}
-
-// most is the capacity of the encoder's headers of which there is most.
+// most is what the rack makes of a work with one encoder. Where devices write different
+// headers it is by those of which there is most: a job's chunks have one.
 func (e *Engine) most(work Work, encoder string) (most capacity) {
 	work.Encoders = encoder
 	for _, c := range e.pile(work).capacities() {
@@ -188,7 +166,7 @@ func (e *Engine) mixOf(work Work, frames int64) *mix {
 	for _, p := range e.mixed {
 		demands = append(demands, demand{pile: p, frames: e.mixes[p].frames, tasks: e.mixes[p].frames / typicalFrames})
 	}
-	price, _ := e.solve(demands, false)
+	price, _ := e.solve(demands)
 	for i := range demands {
 		cost := make(map[string]float64)
 		for _, w := range demands[i].pile.ways {
@@ -226,7 +204,7 @@ func (e *Engine) soonest(work Work, m *mix, frames int64) string {
 	encoders := strings.Split(work.Encoders, ",")
 	perSecond := make([]float64, len(encoders))
 	for i, encoder := range encoders {
-		_, perSecond[i] = e.slots(work, encoder)
+		perSecond[i] = e.most(work, encoder).perSecond
 	}
 	// Where all encoders take longer than that, none is much worse than the others.
 	longest = max(longest, aloneFactor*float64(frames)/slices.Max(perSecond))
@@ -262,8 +240,7 @@ func (e *Engine) drains() map[string]float64 {
 			continue
 		}
 		if perSecond := e.rate(p); perSecond > 0 {
-			first, _, _ := strings.Cut(p.work.Encoders, ",")
-			ends[first] += float64(p.frames) / perSecond
+			ends[p.work.Encoders] += float64(p.frames) / perSecond
 		}
 	}
 	return ends

@@ -1,7 +1,7 @@
 package scheduler
 
 import (
-	"strings"
+	"slices"
 	"testing"
 
 	"millrace/job"
@@ -10,10 +10,7 @@ import (
 // TestAJobTakesAnEncoderThatIsFreeWhereTheFastestIsNot: what runs on that isn't
 // stopped for anybody.
 func TestAJobTakesAnEncoderThatIsFreeWhereTheFastestIsNot(t *testing.T) {
-	first := func(e *Engine) string {
-		encoder, _, _ := strings.Cut(e.Outlook("", ladderWork(nil), 300).Encoders, ",")
-		return encoder
-	}
+	first := func(e *Engine) string { return e.Outlook("", ladderWork(nil), 300).Encoder }
 	e := engineWith(gpuNode("a", 2, 1, nil), cpuNode("b", 8, nil))
 	if got := first(e); got != "h264_nvenc" {
 		t.Fatalf("in an idle rack it is %s: the GPU isn't the fastest", got)
@@ -30,5 +27,17 @@ func TestAJobTakesAnEncoderThatIsFreeWhereTheFastestIsNot(t *testing.T) {
 	}
 	if got := first(e); got != "libx264" {
 		t.Errorf("while long chunks run on the GPU it is %s", got)
+	}
+}
+
+// TestAFilmIsNotBoundToTheFewDevicesThatAreFree, where no GPU is free at this moment.
+func TestAFilmIsNotBoundToTheFewDevicesThatAreFree(t *testing.T) {
+	e := engineWith(gpuNode("a", 4, 4, nil))
+	queue(e, Job{ID: "before"}, ladderWork(func(w *Work) { w.Encoders = "h264_nvenc" }), slices.Repeat([]int64{3000}, 8)...)
+	if len(e.Decide()) != 8 {
+		t.Fatal("the GPUs aren't full")
+	}
+	if got := e.Outlook("film", ladderWork(nil), 60_000).Encoder; got != "h264_nvenc" {
+		t.Errorf("a film is made with %s", got)
 	}
 }

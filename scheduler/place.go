@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"slices"
-	"strings"
 )
 
 // worthIt says whether a task that starts here now ends no later than if it
@@ -11,9 +10,6 @@ import (
 func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*way) bool) bool {
 	p, frames := g.lane.pile, g.tasks[0].frames
 	here := e.expect(w, frames, threads)
-	if !w.first && p.firstOpen() && (!light || p.tasks > 1) {
-		return e.worthSwitching(g, w, e.expect(w, frames, 1))
-	}
 	for _, other := range p.ways {
 		c := other.class
 		if other == w || c.ends.len() == 0 || c.devices == 0 || unfit != nil && unfit(other) {
@@ -46,28 +42,6 @@ func (e *Engine) until(r *run) float64 {
 		return e.left(r)
 	}
 	return late
-}
-
-// worthSwitching says whether a job of which nothing has started should be made
-// by another encoder than the one that its chunks were cut for, all of it: if
-// it ends sooner that way, by what waits for both.
-func (e *Engine) worthSwitching(g *group, w *way, here float64) bool {
-	if g.job.short && here > 2*hastyRun.Seconds() {
-		return false
-	}
-	p := g.lane.pile
-	if e.drained == nil {
-		e.drained = e.drains()
-	}
-	perSecond := 0.0
-	for _, c := range p.capacities() {
-		if c.binding == w.binding() {
-			perSecond = c.perSecond
-		}
-	}
-	first, _, _ := strings.Cut(p.work.Encoders, ",")
-	there := e.drained[w.encoder] + max(here, float64(g.job.Frames)/perSecond)
-	return perSecond > 0 && there < e.drained[first]
 }
 
 // fit finds a device with room. Under a full queue a job's tasks go back to the

@@ -106,18 +106,3 @@ func TestAFasterDeviceIsWaitedForWhileItIsAboutToEnd(t *testing.T) {
 		})
 	}
 }
-
-// TestAFilmIsNotBoundToTheFewDevicesThatAreFree: its chunks were cut for GPUs, of
-// which none is free this moment, and all of them would follow the first.
-func TestAFilmIsNotBoundToTheFewDevicesThatAreFree(t *testing.T) {
-	work := ladderWork(nil)
-	e := engineWith(gpuNode("a", 4, 4, nil))
-	queue(e, Job{ID: "before"}, ladderWork(func(w *Work) { w.Encoders = "h264_nvenc" }), slices.Repeat([]int64{3000}, 8)...)
-	if len(e.Decide()) != 8 {
-		t.Fatal("the GPUs aren't full")
-	}
-	queue(e, Job{ID: "film", Frames: 60_000}, work, slices.Repeat([]int64{3000}, 20)...)
-	for _, a := range e.Decide() {
-		t.Errorf("%s of a film for GPUs starts with %s", a.Task, a.Encoder)
-	}
-}

@@ -64,9 +64,7 @@ func (e *Engine) refreshPrices() {
 type demand struct {
 	pile          *pile
 	frames, tasks float64
-	// flow is how much of it each way gets, as a share; by the pile's ways.
-	flow, weight []float64
-	open         []bool
+	weight        []float64 // of the pile's ways
 }
 
 // busy is how much time a demand takes by a way, in seconds of its tasks.
@@ -83,7 +81,7 @@ func (e *Engine) reprice() {
 		}
 	}
 	var price []float64
-	price, e.horizon = e.solve(demands, true)
+	price, e.horizon = e.solve(demands)
 	sum := 0.0
 	for _, p := range price {
 		sum += p
@@ -94,18 +92,15 @@ func (e *Engine) reprice() {
 }
 
 // solve spreads demands over the rack so that they end soonest, about, and
-// gives the prices at which each goes its cheapest way, and when they end. With
-// asCut, work goes by the encoder that its chunks were cut for.
-func (e *Engine) solve(demands []demand, asCut bool) (prices []float64, end float64) {
+// gives the prices at which each goes its cheapest way, and when they end.
+func (e *Engine) solve(demands []demand) (prices []float64, end float64) {
 	load := make([]float64, e.resources())
 	price, sum := make([]float64, len(load)), make([]float64, len(load))
 	for i := range demands {
-		demands[i].flow = make([]float64, len(demands[i].pile.ways))
 		demands[i].weight = make([]float64, len(demands[i].pile.ways))
 		for _, w := range demands[i].pile.ways {
 			e.usage(w)
 		}
-		demands[i].open = demands[i].pile.open(asCut)
 	}
 	end = spread(demands, load) // the first estimate
 	rounds := min(max(priceSteps/max(1, len(demands)), fewestRounds), priceRounds)
@@ -148,15 +143,12 @@ func spread(demands []demand, load []float64) float64 {
 	for i := range demands {
 		d := &demands[i]
 		open := 0
-		for i := range d.open {
-			if d.open[i] {
+		for _, w := range d.pile.ways {
+			if len(w.use) > 0 {
 				open++
 			}
 		}
-		for i, w := range d.pile.ways {
-			if !d.open[i] {
-				continue
-			}
+		for _, w := range d.pile.ways {
 			for _, s := range w.use {
 				load[s.resource] += s.amount * d.busy(w) / float64(open)
 			}
@@ -195,20 +187,6 @@ func (w *way) costAt(price []float64, framesPerTask float64) float64 {
 	return sum * (w.perFrame() + w.fixed/framesPerTask)
 }
 
-// open says which of a pile's ways can be used; with asCut only those of the
-// encoder that its chunks were cut for, if there are any.
-func (p *pile) open(asCut bool) []bool {
-	open, first := make([]bool, len(p.ways)), false
-	for i, w := range p.ways {
-		open[i] = len(w.use) > 0
-		first = first || open[i] && w.first
-	}
-	for i, w := range p.ways {
-		open[i] = open[i] && (!asCut || !first || w.first)
-	}
-	return open
-}
-
 // divide gives a part of a demand to its ways: nearly all of it to those that
 // cost little more than the cheapest. All of it to one would overshoot where a
 // portion is much for a small resource; so would all demands' portions at the same
@@ -217,7 +195,7 @@ func (d *demand) divide(price []float64, part float64, load []float64, t tide) {
 	least := 0.0
 	for i, w := range d.pile.ways {
 		d.weight[i] = 0
-		if d.open[i] {
+		if len(w.use) > 0 {
 			d.weight[i] = w.costAt(price, w.typical())
 			if least == 0 || d.weight[i] < least {
 				least = d.weight[i]
@@ -247,7 +225,6 @@ func (d *demand) divide(price []float64, part float64, load []float64, t tide) {
 			load[s.resource] += s.amount * amount
 			price[s.resource] = t.price(load[s.resource])
 		}
-		d.flow[i] += share
 	}
 }
 
@@ -261,21 +238,12 @@ func (w *way) typical() float64 {
 
 const typicalFrames = 500
 
-// setPrices notes what each way costs and which are the work's own.
+// setPrices notes what each way costs.
 func (p *pile) setPrices(price []float64, sum float64) {
-	p.cost = 0
-	open := p.open(true)
-	for i, w := range p.ways {
+	for _, w := range p.ways {
 		w.cost = math.Inf(1)
-		if len(w.use) == 0 {
-			continue
+		if len(w.use) > 0 {
+			w.cost = w.costAt(price, w.typical()) / sum
 		}
-		w.cost = w.costAt(price, w.typical()) / sum
-		if open[i] && (p.cost == 0 || w.cost < p.cost) {
-			p.cost = w.cost
-		}
-	}
-	for i, w := range p.ways {
-		w.own = open[i]
 	}
 }

@@ -27,7 +27,7 @@ func TestThePriceOfASmallResourceIsItsWorth(t *testing.T) {
 			demands = append(demands, demand{pile: e.pile(work), frames: 100_000, tasks: 200})
 		}
 	}
-	price, _ := e.solve(demands, false)
+	price, _ := e.solve(demands)
 	for _, d := range demands {
 		cost := make(map[string]float64)
 		for _, w := range d.pile.ways {

@@ -102,7 +102,6 @@ type pile struct {
 	tasks       int
 	frames      int64
 	hastyFrames int64
-	cost        float64 // of a frame, in seconds of the rack
 	least       float64 // seconds that a frame takes at least
 	// rated is frames a second on all of the rack, at ratedAt (see rate).
 	rated   float64

@@ -48,9 +48,9 @@ const (
 	// hardwareStart is the same on a GPU, which decodes what comes before faster.
 	hardwareStart = 0.25
 	// scratchBytesPerPixel is what a chunk leaves on the scratch disk until it is
-	// uploaded, for each pixel of its pictures: two minutes at 30 frames and a
-	// tenth of a bit, which a ladder's caps on the rate come to.
-	scratchBytesPerPixel = 120 * 30 / 10 / 8
+	// uploaded, for each pixel of its pictures: four minutes (busyLongest) at 30 frames
+	// and a tenth of a bit, which a ladder's caps on the rate come to.
+	scratchBytesPerPixel = 240 * 30 / 10 / 8
 	// inspectSeconds, packageSeconds and thumbnailSeconds are for tasks that
 	// encode nothing.
 	inspectSeconds   = 1.0
@@ -67,13 +67,11 @@ func waysOf(work Work, c *class) []way {
 		return plainWays(work, c)
 	}
 	var list []way
-	first, _, _ := strings.Cut(work.Encoders, ",")
 	for encoder := range strings.SplitSeq(work.Encoders, ",") {
 		if !c.meets(work, encoder) {
 			continue
 		}
 		if w, can := encodeWay(work, c, encoder); can {
-			w.first = encoder == first
 			list = append(list, w)
 		}
 	}
@@ -151,7 +149,7 @@ func plainWays(work Work, c *class) []way {
 	if c.spec.Kind != hwaccel.CPU || !stray && !c.meets(work, "") {
 		return nil
 	}
-	w := way{class: c, learned: 1, bucket: string(work.Kind), first: true, stray: stray}
+	w := way{class: c, learned: 1, bucket: string(work.Kind), stray: stray}
 	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {

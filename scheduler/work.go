@@ -14,9 +14,8 @@ import (
 // ones: sizes are rounded by [Ladder] and [SourcePixels].
 type Work struct {
 	Kind job.TaskKind
-	// Encoders can make it, separated by commas, the one that chunks were cut for
-	// first (see Outlook). It is only one, once a job's renditions are bound to
-	// it, so that all chunks have the same bitstream parameters.
+	// Encoders can make it, separated by commas. It is only one once the job is
+	// planned (see Outlook), so that all chunks have the same bitstream parameters.
 	Encoders string
 	// Headers are those of the ladder's chunks that are made already, so that the
 	// others must have them too (see Speed); empty before there are any.
@@ -134,9 +133,6 @@ type Assignment struct {
 	job.Assignment
 	// Expected is how long the attempt should take.
 	Expected time.Duration
-	// Bound is set with the first task of a job's renditions: from now on they
-	// are made by Assignment.Encoder only.
-	Bound bool
 }
 
 // way is how a work is done on a class.
@@ -162,13 +158,8 @@ type way struct {
 	// use is the resources taken up for each frame, as shares of all that the
 	// rack has of them: seconds of the whole rack.
 	use []share
-	// cost is the price of a frame in seconds of the rack; own ways are by the
-	// encoder that chunks were cut for, or any where no device has that.
+	// cost is the price of a frame in seconds of the rack.
 	cost float64
-	own  bool
-	// first says that its encoder is the work's first: the one that its chunks
-	// were cut for.
-	first bool
 	// stray says that its nodes aren't those that the work is for.
 	stray bool
 }

@@ -35,9 +35,7 @@ func (e engine) jobEnded(id job.ID)                    { e.RemoveJob(id) }
 func (e engine) queue(t scheduler.Task)                { e.Queue(t) }
 func (e engine) ended(ref job.Ref, took time.Duration) { e.End(ref, took) }
 func (e engine) outlook(id job.ID, work scheduler.Work, frames int64) scheduler.Outlook {
-	outlook := e.Outlook(id, work, frames)
-	outlook.Encoders = outlook.Encoder() // its plan has one
-	return outlook
+	return e.Outlook(id, work, frames)
 }
 func (e engine) decide(now time.Time) []scheduler.Assignment {
 	e.Advance(now)
@@ -216,7 +214,7 @@ func (s *simple) change(d *device, need *scheduler.Room, sign int64) {
 
 // outlook cuts as for a rack that is always busy: these policies don't look.
 func (s *simple) outlook(_ job.ID, work scheduler.Work, _ int64) scheduler.Outlook {
-	return scheduler.Outlook{Encoders: work.Encoders, Slots: len(s.spots), SecondsPerFrame: 1.0 / 40, Run: 30 * time.Second}
+	return scheduler.Outlook{Encoder: work.Encoders, Slots: len(s.spots), SecondsPerFrame: 1.0 / 40, Run: 30 * time.Second}
 }
 
 // number numbers a task's work, as its job is bound.

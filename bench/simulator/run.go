@@ -43,7 +43,7 @@ type simulation struct {
 type state struct {
 	record job.Record
 	index  map[job.TaskID]int
-	// encoders can make its chunks, the one they were cut for first.
+	// encoders can make its chunks: one, or any where the policy chooses with the first.
 	encoders string
 	open     int // tasks that the package task waits for
 	first    float64
@@ -272,7 +272,7 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	u := s.uploads[ref.Job]
 	plan := u.plan()
 	outlook := s.policy.outlook(u.id, u.work(job.EncodeTask, plan.Renditions), u.frames)
-	st.encoders = outlook.Encoders
+	st.encoders = outlook.Encoder
 	plan, whole, err := scheduler.Arrange(plan, outlook)
 	if err != nil {
 		panic(err)

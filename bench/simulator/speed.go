@@ -147,7 +147,7 @@ func (b *backlog) fill(tasks int) {
 			ID: u.id, Org: fmt.Sprint("o", i%20), Queued: at(float64(i) / 1000), Frames: backlogTasks * 900, Started: true,
 		})
 		work := u.work(job.EncodeTask, u.clip.renditions())
-		work.Encoders = b.engine.Outlook(u.id, work, backlogTasks*900).Encoders // as a job is planned
+		work.Encoders = b.engine.Outlook(u.id, work, backlogTasks*900).Encoder // as a job is planned
 		for t, name := range b.names {
 			b.engine.Queue(scheduler.Task{Job: u.id, Task: name, Attempt: 1, Work: work, Frames: int64(900 - t)})
 		}
