@@ -3,6 +3,7 @@ package clustertest
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -137,4 +138,32 @@ func text(value any) string {
 	var out strings.Builder
 	_ = json.NewEncoder(&out).Encode(value)
 	return out.String()
+}
+
+// TestOneChunkOfALoneJobIsMadeByTwo: three segments on two machines of one thread are
+// three chunks, of which one's ladder is divided, and all of it is right.
+func TestOneChunkOfALoneJobIsMadeByTwo(t *testing.T) {
+	t.Parallel()
+	c := newTeam(t, 2)
+	c.form()
+	rungs := map[string]string{"1080p": "1920x1080", "720p": "1280x720", "480p": "854x480"}
+	request := c.request("out", 6, slices.Sorted(maps.Keys(rungs))...)
+	source := rig.Clip(t, "large.mp4", "-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=6", "-f", "lavfi", "-i", "sine=sample_rate=48000:d=6",
+		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac")
+	rig.CopyFile(t, source, filepath.Join(c.sources, "6.mp4"))
+	completed := c.await(c.submit(request), job.Completed)
+	rig.CheckLadder(t, c.output("out"), rig.Ladder{Rungs: rungs, Frames: 150, Foreign: true})
+	whole, parts := 0, 0
+	for _, task := range completed.Tasks {
+		switch {
+		case task.Kind != job.EncodeTask:
+		case len(task.Renditions) == len(rungs):
+			whole++
+		default:
+			parts++
+		}
+	}
+	if whole != 2 || parts != 2 {
+		t.Errorf("%d chunks have their whole ladder made at once, and there are %d parts of one; want 2 and 2", whole, parts)
+	}
 }
