@@ -41,7 +41,7 @@ func TestCancellingAnEncodingJobStopsItAndRemovesWhatItWrote(t *testing.T) {
 	receiver := rig.NewHook(t, "127.0.0.1:0")
 	receiver.Subscribe(p.api)
 	onlyForeign := foreign(t, filepath.Join(p.outputs, "out"))
-	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	door := ffmpeg.Hold(lastEncode)
 	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
 	door.Reached()
 	rig.Eventually(t, "some chunks are written", func() bool { return len(finished(p.read(created.ID))) > 0 })
@@ -144,12 +144,12 @@ func TestRetryOfAFailedJobKeepsTheGoodChunks(t *testing.T) {
 			p := newPeer(t, ffmpeg.Flags()...)
 			p.start()
 			// The last chunk fails, but not before the others are done.
-			door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+			door := ffmpeg.Hold(lastEncode)
 			created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
 			door.Reached()
-			rig.Eventually(t, "all other chunks are finished", func() bool { return len(finished(p.read(created.ID))) == 3 })
+			_, held := p.awaitAllBut(created.ID)
 			rig.Eventually(t, "the sound is finished", func() bool { return task(t, p.read(created.ID), "audio").State == job.TaskFinished })
-			ffmpeg.Do(rig.On(rig.EncodeFrom(lastChunkStart), "exit 1"))
+			ffmpeg.Do(rig.On(lastEncode, "exit 1"))
 			for _, e := range p.encoders() {
 				_ = syscall.Kill(e.PID, syscall.SIGKILL)
 			}
@@ -161,7 +161,7 @@ func TestRetryOfAFailedJobKeepsTheGoodChunks(t *testing.T) {
 			completed := p.await(created.ID, job.Completed)
 			for _, k := range completed.Tasks {
 				switch {
-				case k.ID == lastChunk:
+				case k.ID == held.ID:
 					if len(k.Attempts) != 4 {
 						t.Errorf("the bad chunk's attempts are %s, want three that failed and one more", text(k.Attempts))
 					}

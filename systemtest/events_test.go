@@ -73,7 +73,7 @@ func TestAJobsEventStreamGoesOnAfterARestart(t *testing.T) {
 	ffmpeg := rig.NewStandIn(t)
 	p := newPeer(t, ffmpeg.Flags()...)
 	p.start()
-	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	door := ffmpeg.Hold(lastEncode)
 	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p", "360p"))
 	path := "transcoding_jobs/" + string(created.ID) + "/events/"
 

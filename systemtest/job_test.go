@@ -95,6 +95,23 @@ func finished(j job.View) []job.TaskID {
 	return ids
 }
 
+// awaitAllBut waits until all encode tasks are finished but one, which is held.
+func (p *peer) awaitAllBut(id job.ID) (before job.View, held job.Task) {
+	p.t.Helper()
+	rig.Eventually(p.t, "all encodes but one are finished", func() bool {
+		before = p.read(id)
+		left := 0
+		for _, k := range before.Tasks {
+			if k.Kind == job.EncodeTask && k.State != job.TaskFinished {
+				left++
+				held = k
+			}
+		}
+		return left == 1 && len(finished(before)) > 0
+	})
+	return before, held
+}
+
 // call sends a request to the API as any client would, and returns the status
 // and the answer's members.
 func (p *peer) call(method, path string, body any) (int, map[string]any) {

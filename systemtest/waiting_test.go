@@ -116,7 +116,7 @@ func TestAPeerThatWasFrozenForLongerThanItsLeaseCompletesItsJob(t *testing.T) {
 	p.start()
 	receiver := rig.NewHook(t, "127.0.0.1:0")
 	receiver.Subscribe(p.api)
-	door := ffmpeg.Hold(rig.EncodeFrom(lastChunkStart))
+	door := ffmpeg.Hold(lastEncode)
 	created := p.submit(request(p, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "240p"))
 	door.Reached()
 	before := p.read(created.ID)
