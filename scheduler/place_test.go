@@ -42,17 +42,22 @@ func TestAFullQueueGoesBackToWhereTheSourceIs(t *testing.T) {
 	}
 }
 
+// faster makes a node's first device so many times as fast.
+func faster(times float64) func(*Node) {
+	return func(node *Node) {
+		for _, speed := range node.Devices[0].Encoders {
+			for pixels := range speed.FramesPerSecond {
+				speed.FramesPerSecond[pixels] *= times
+			}
+		}
+	}
+}
+
 // TestTheLastChunksTakeAnyFreeDevice: what waits doesn't wait for one device that
 // is a little faster, behind all others of its work.
 func TestTheLastChunksTakeAnyFreeDevice(t *testing.T) {
 	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
-	faster := cpuNode("fast", 1, nil)
-	for _, speed := range faster.Devices[0].Encoders {
-		for pixels := range speed.FramesPerSecond {
-			speed.FramesPerSecond[pixels] *= 1.2
-		}
-	}
-	e := engineWith(faster)
+	e := engineWith(cpuNode("fast", 1, faster(1.2)))
 	queue(e, Job{ID: "first"}, work, 600)
 	if len(e.Decide()) != 1 {
 		t.Fatal("the first job didn't start")
@@ -81,13 +86,7 @@ func TestAFasterDeviceIsWaitedForWhileItIsAboutToEnd(t *testing.T) {
 		"late, with much to do":   {1.01, 100, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fast := cpuNode("fast", 1, nil)
-			for _, speed := range fast.Devices[0].Encoders {
-				for pixels := range speed.FramesPerSecond {
-					speed.FramesPerSecond[pixels] *= 1.3
-				}
-			}
-			e := engineWith(fast)
+			e := engineWith(cpuNode("fast", 1, faster(1.3)))
 			queue(e, Job{ID: "first"}, work, 600)
 			first := e.Decide()
 			if len(first) != 1 {
