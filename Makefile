@@ -31,8 +31,9 @@ test: build ## install what the tests need and run them
 LONGEST := ./systemtest ./clustertest ./media ./cluster ./bench
 ROOMS_AT_ONCE := $(shell echo $$((3 * $$(nproc 2>/dev/null || echo 2))))
 
-# The rooms, the system tests and the history of a cluster, at once. Most of
-# what is left out is time spent in ffmpeg, which has no races of ours.
+# The system tests, the history of a cluster and the rooms, at once. Left out are
+# rooms that start no goroutine, and tests that differ from those that run by
+# what ffmpeg does: that has no races of ours.
 race: ## under the race detector: every room, and a peer that is killed, drained and cancelled
 	scripts/need.sh ffmpeg versitygw network cc
 	scripts/fetch-media.sh
@@ -47,7 +48,10 @@ race-systemtest:
 race-clustertest:
 	$(RACE) $(GO) test -race -timeout 20m -run 'OneHistory' ./clustertest
 race-rooms:
-	$(RACE) $(GO) test -race -timeout 20m -p $(ROOMS_AT_ONCE) -skip 'CutExactly|StaysInSync|BadInput' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench)
+	@! grep -nE '(^|\s)go (func\b|[a-zA-Z.]+\()|\.Go\(' $(SEQUENTIAL:%=%/*.go) || { echo 'their rooms belong no more into SEQUENTIAL' >&2; exit 1; }
+	$(RACE) $(GO) test -race -timeout 20m -p $(ROOMS_AT_ONCE) -skip '$(FFMPEGS)' $$($(GO) list ./... | grep -v -e /systemtest -e /clustertest$$ -e /bench $(SEQUENTIAL:%=-e /%$$))
+SEQUENTIAL := scheduler job media/cmaf media/playlist
+FFMPEGS := CutExactly|StaysInSync|BadInput|EditListSays|ItsOwnLength|StandsUpright|EachPipelineMakes|DamageWithin|CutAndDelayed|EachOptionWePass|ProbeSaysWhatWorks
 
 # The first also holds the product to its times, so nothing else should run.
 chaos: ## kill, freeze and cut off peers while jobs run: make chaos [DURATION=10m] [SEED=n]
