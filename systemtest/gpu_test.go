@@ -17,14 +17,16 @@ import (
 const gpuName = "Stand-in T4"
 
 // likeAGPU turns the command line of a run that uses the GPU into one of
-// software that does the same, so that trials and jobs work on it.
+// software that does the same, so that trials and jobs work on it. It knows
+// H.264 only and decodes a clip once: most of a trial's time would go into other
+// codecs and into measuring.
 const likeAGPU = `
 like_a_gpu() {
 	local out=() gpu=
 	case "$*" in *-c:v\ h264_nvenc*) gpu=yes ;; esac
 	while [ $# -gt 0 ]; do
 		case "$1" in
-		-init_hw_device | -filter_hw_device | -hwaccel | -hwaccel_device | -hwaccel_output_format | -extra_hw_frames | -c:0 | \
+		-init_hw_device | -filter_hw_device | -hwaccel | -hwaccel_device | -hwaccel_output_format | -extra_hw_frames | -c:0 | -stream_loop | \
 			-tune | -rc | -b:v | -no-scenecut | -forced-idr | -strict_gop | -b_ref_mode | -spatial-aq | -temporal-aq | -rc-lookahead) shift 2 ;;
 		-c:v) if [ $gpu ]; then out+=(-c:v libx264 -sc_threshold 0 -pix_fmt yuv420p -threads 1); else out+=("$1" "$2"); fi; shift 2 ;;
 		-preset) if [ $gpu ]; then out+=(-preset ultrafast); else out+=("$1" "$2"); fi; shift 2 ;;
@@ -38,6 +40,7 @@ like_a_gpu() {
 	exec "$real" "${out[@]}"
 }
 case "$*" in
+*-c:0\ hevc\ * | *-c:0\ av1\ * | *-c:0\ vp9\ * | *-c:0\ mpeg2video\ *) echo "[AVHWDeviceContext @ 0x1] [error] Hardware is lacking required capabilities" >&2; exit 1 ;;
 *-c:v\ hevc_nvenc* | *-c:v\ av1_nvenc*) echo "[hevc_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: unsupported device (2): (no details)" >&2; exit 1 ;;
 *-c:v\ h264_nvenc* | *-hwaccel\ cuda* | *-init_hw_device\ cuda*) like_a_gpu "$@" ;;
 esac

@@ -15,7 +15,7 @@ import (
 
 // The long clip is cut into two chunks or more, by how fast the machine is, and
 // where it has two rungs a chunk's may be made by two tasks.
-const longSeconds = 20
+const longSeconds = 12
 
 // lastEncode is the pattern of the run that makes 240p of the long clip's last
 // chunk.
