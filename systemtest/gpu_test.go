@@ -18,8 +18,8 @@ const gpuName = "Stand-in T4"
 
 // likeAGPU turns the command line of a run that uses the GPU into one of
 // software that does the same, so that trials and jobs work on it. It knows
-// H.264 only and decodes a clip once: most of a trial's time would go into other
-// codecs and into measuring.
+// H.264 only, decodes a clip once and lets one encode of 1080p in at a time: most
+// of a trial would be other codecs and measuring.
 const likeAGPU = `
 like_a_gpu() {
 	local out=() gpu=
@@ -42,6 +42,10 @@ like_a_gpu() {
 case "$*" in
 *-c:0\ hevc\ * | *-c:0\ av1\ * | *-c:0\ vp9\ * | *-c:0\ mpeg2video\ *) echo "[AVHWDeviceContext @ 0x1] [error] Hardware is lacking required capabilities" >&2; exit 1 ;;
 *-c:v\ hevc_nvenc* | *-c:v\ av1_nvenc*) echo "[hevc_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: unsupported device (2): (no details)" >&2; exit 1 ;;
+*=1920x1080*-c:v\ h264_nvenc*)
+	exec 9<"${BASH_SOURCE[0]}"
+	flock -n 9 || { echo "[h264_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: out of memory (10): (no details)" >&2; exit 1; }
+	like_a_gpu "$@" ;;
 *-c:v\ h264_nvenc* | *-hwaccel\ cuda* | *-init_hw_device\ cuda*) like_a_gpu "$@" ;;
 esac
 `
