@@ -45,8 +45,9 @@ const (
 	// trustAfter is how many observations it takes until they weigh as much as what
 	// was known before.
 	trustAfter = 1
-	// errorsKept is how many estimates the error measure is over.
-	errorsKept = 512
+	// errorsKept is how many estimates the error measure is over: more than one film's
+	// chunks, which may all be wrong alike.
+	errorsKept = 4096
 	// wildest bounds a ratio: a clock that jumped must not spoil an average.
 	wildest = 20
 )

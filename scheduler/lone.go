@@ -67,9 +67,9 @@ const (
 	// than that each is a small part of all, and it mostly ends after some hundred looks.
 	mostPieces = 64
 	mostLooks  = 1000
-	// worthChange is how much sooner a change must end the job, in seconds: what is
-	// foreseen isn't more exact.
-	worthChange = 0.01
+	// worthChange is to which part a change must shorten a job: more than what is
+	// foreseen may be wrong by, for each costs others something.
+	worthChange = 0.998
 )
 
 // newLone looks at a plan for slots on which a frame takes so long. groups are those
@@ -85,11 +85,11 @@ func newLone(plan job.Plan, slots int, secondsPerFrame float64, groups [][]strin
 		frames := float64(plan.Timeline.Segment(i).Len())
 		l.decode = append(l.decode, frames*decoding)
 		l.encode = append(l.encode, frames*(secondsPerFrame-decoding))
-		before := 0.0
+		before := startSeconds - runSeconds // on average
 		if i < len(plan.Source.Leads) {
-			before = plan.Source.Leads[i].Seconds() * plan.Timeline.Rate.Float()
+			before = plan.Source.Leads[i].Seconds() * plan.Timeline.Rate.Float() * decoding
 		}
-		l.lead = append(l.lead, before*decoding)
+		l.lead = append(l.lead, before)
 	}
 	for _, group := range groups {
 		share := 0.0
@@ -200,7 +200,7 @@ func (l *lone) improve(pieces []piece, longest int) ([]piece, float64) {
 			if looks++; looks > mostLooks {
 				return pieces, end
 			}
-			if sooner := l.end(changed); sooner < end-worthChange {
+			if sooner := l.end(changed); sooner < end*worthChange {
 				pieces, end, improved = changed, sooner, true
 				break
 			}
