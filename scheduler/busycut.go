@@ -14,16 +14,13 @@ const (
 	quietRun = time.Second
 	// busyLongest bounds such a chunk's pictures, for fast devices.
 	busyLongest = 4 * time.Minute
-	// lastRun is how long the chunks run that nothing comes after: as long as a
-	// segment takes on a thread, about.
-	lastRun = 10 * time.Second
-	// evenPart is the part of all that comes after a chunk's start that it may run
-	// for, as with a job that has the rack to itself (see [Cut]).
-	evenPart = 0.5
+	// lastRun is how long the chunks run that nothing comes after: shorter ones would
+	// cost more to start than they save.
+	lastRun = 6 * time.Second
 	// ownTimes is how many times as much as its own organisation's other jobs what is
 	// due after a job may be: organisations have their parts at once, so that one's
 	// last job may be the last of all although others' were due later.
-	ownTimes = 3
+	ownTimes = 4
 )
 
 // CutFor decides how many segments each chunk of a timeline has. A job that has
@@ -40,7 +37,7 @@ func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int
 	for left := timeline.Segments(); left > 0; {
 		run := outlook.Run.Seconds()
 		rest := outlook.After.Seconds() + float64(left)*perSegment/float64(max(1, outlook.Slots))
-		run = min(run, max(lastRun.Seconds(), evenPart*rest))
+		run = min(run, max(lastRun.Seconds(), rest))
 		length := min(max(int(run/perSegment), 1), longest)
 		chunks := (left + length - 1) / length
 		count := (left + chunks - 1) / chunks // all about alike

@@ -31,7 +31,11 @@ func (e *Engine) Decide() []Assignment {
 			if l == nil {
 				break
 			}
-			p, g := l.pile, l.jobs.items[0]
+			g := l.jobs.items[0]
+			if long := e.longOne(best); long != nil && !l.short && !brief(l.pile.work.Kind) {
+				g = long
+			}
+			p := g.lane.pile
 			d, why, threads, room := e.spot(p, g, best)
 			if d == nil {
 				p.full, p.fullBest = !best || !room, true

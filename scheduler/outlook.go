@@ -84,13 +84,15 @@ const shortestFrames = 100
 const rateAfter = 200
 
 // rate is how many frames of a pile's work the rack makes in a second.
-func (e *Engine) rate(p *pile) float64 {
+func (e *Engine) rate(p *pile) float64 { return e.rated(p).perSecond }
+
+// rated is what the rack makes of a pile's work.
+func (e *Engine) rated(p *pile) *capacity {
 	now := 1 + e.version + e.costs.seen/rateAfter
 	if p.ratedAt != now {
-		p.rated = e.most(p.work, p.work.Encoders).perSecond
-		p.ratedAt = now
+		p.rated, p.ratedAt = e.most(p.work, p.work.Encoders), now
 	}
-	return p.rated
+	return &p.rated
 }
 
 // most is what the rack makes of a work with one encoder. Where devices write different
@@ -111,6 +113,12 @@ type capacity struct {
 	slots     int
 	places    int     // see Outlook
 	perSecond float64 // frames
+	fixed     float64 // seconds for each task
+}
+
+// run is how long a task of so many frames takes in one of the slots, in seconds.
+func (c *capacity) run(frames int64) float64 {
+	return c.fixed + float64(frames)*float64(c.slots)/c.perSecond
 }
 
 // capacities are in the order of the pile's ways.
@@ -135,6 +143,7 @@ func (p *pile) capacities() []capacity {
 			list[i].places += n
 		}
 		list[i].perSecond += float64(n) / w.perFrame()
+		list[i].fixed = w.fixed
 	}
 	return list
 }
@@ -239,8 +248,8 @@ func (e *Engine) drains() map[string]float64 {
 		if p.tasks == 0 || p.work.Kind != job.EncodeTask {
 			continue
 		}
-		if perSecond := e.rate(p); perSecond > 0 {
-			ends[p.work.Encoders] += float64(p.frames) / perSecond
+		if c := e.rated(p); c.perSecond > 0 {
+			ends[p.work.Encoders] += float64(p.frames)/c.perSecond + float64(p.tasks)*c.fixed/float64(c.slots)
 		}
 	}
 	return ends

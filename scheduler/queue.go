@@ -103,8 +103,8 @@ type pile struct {
 	frames      int64
 	hastyFrames int64
 	least       float64 // seconds that a frame takes at least
-	// rated is frames a second on all of the rack, at ratedAt (see rate).
-	rated   float64
+	// rated is what all of the rack makes of it, at ratedAt (see rate).
+	rated   capacity
 	ratedAt int
 	// reference is the seconds that a frame takes on one thread of a usual CPU:
 	// what organisations are charged with.

@@ -1,0 +1,39 @@
+package scheduler
+
+import "millrace/job"
+
+const (
+	// lastFrom and lastUntil are between which times to go, in seconds, long tasks may
+	// go first: before, what comes later evens out; after, nothing is long.
+	lastFrom, lastUntil = 90, 8
+	// lastPart is the part of the time to go that a task must take to go first.
+	lastPart = 0.7
+)
+
+// longOne is the waiting encode that would be the last of all to end if it waited for
+// its turn: of those that run for most of the time in which all that waits can be
+// done, the longest; nil if there is none. It goes before its turn.
+func (e *Engine) longOne(best bool) *group {
+	if e.horizon > lastFrom || e.horizon < lastUntil {
+		return nil
+	}
+	var long *group
+	longest := lastPart * e.horizon
+	for _, p := range e.active {
+		if p.tasks == 0 || p.full || best && p.fullBest || p.work.Kind != job.EncodeTask {
+			continue
+		}
+		c := e.rated(p)
+		if c.perSecond == 0 {
+			continue
+		}
+		for _, l := range p.lanes.items {
+			for _, g := range l.jobs.items {
+				if run := c.run(g.tasks[0].frames); run > longest {
+					long, longest = g, run
+				}
+			}
+		}
+	}
+	return long
+}

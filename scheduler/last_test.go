@@ -1,0 +1,41 @@
+package scheduler
+
+import (
+	"slices"
+	"testing"
+
+	"millrace/job"
+)
+
+// TestALongChunkDoesNotWaitForItsTurnAtTheEnd, where all else would be done before it;
+// but what takes a moment doesn't wait for it either.
+func TestALongChunkDoesNotWaitForItsTurnAtTheEnd(t *testing.T) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	for name, test := range map[string]struct {
+		others int
+		short  bool
+		first  job.ID
+	}{
+		"near the end":          {20, false, "long"},
+		"with much to do":       {2000, false, "before"},
+		"where a short job is":  {20, true, "clip"},
+		"where nothing is long": {2, false, "before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := engineWith(cpuNode("a", 4, nil))
+			queue(e, Job{ID: "before", Frames: 40_000}, work, slices.Repeat([]int64{60}, test.others)...)
+			frames := int64(600)
+			if test.others < 20 {
+				frames = 60
+			}
+			queue(e, Job{ID: "long", Frames: 60_000}, work, frames)
+			if test.short {
+				queue(e, Job{ID: "clip", Frames: 60}, work, 60)
+			}
+			placed := e.Decide()
+			if len(placed) == 0 || placed[0].Job != test.first {
+				t.Errorf("placed %v, want %s first", where(placed), test.first)
+			}
+		})
+	}
+}
