@@ -10,7 +10,7 @@ import (
 
 // testsAtOnce is how many tests of this room run at once: each has a peer of its
 // own, and waits for leases, time-outs and restarts.
-const testsAtOnce = 6
+const testsAtOnce = 4
 
 func TestMain(m *testing.M) { os.Exit(rig.Main(m, testsAtOnce)) }
 
