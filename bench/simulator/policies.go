@@ -214,7 +214,7 @@ func (s *simple) change(d *device, need *scheduler.Room, sign int64) {
 
 // outlook cuts as for a rack that is always busy: these policies don't look.
 func (s *simple) outlook(_ job.ID, work scheduler.Work, _ int64) scheduler.Outlook {
-	return scheduler.Outlook{Encoder: work.Encoders, Slots: len(s.spots), SecondsPerFrame: 1.0 / 40, Run: 30 * time.Second}
+	return scheduler.Outlook{Encoder: work.Encoders, Slots: len(s.spots), SecondsPerFrame: 1.0 / 40, Run: 30 * time.Second, After: time.Hour}
 }
 
 // number numbers a task's work, as its job is bound.
