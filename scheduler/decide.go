@@ -32,7 +32,7 @@ func (e *Engine) Decide() []Assignment {
 				break
 			}
 			g := l.jobs.items[0]
-			if long := e.longOne(best); long != nil && !l.short && !brief(l.pile.work.Kind) {
+			if long := e.longOne(best); long != nil && !l.short && l.pile.work.Kind == job.EncodeTask {
 				g = long
 			}
 			p := g.lane.pile

@@ -39,3 +39,13 @@ func TestALongChunkDoesNotWaitForItsTurnAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestSoundGoesBeforeALongChunk: it is one task, which must not be the last to end.
+func TestSoundGoesBeforeALongChunk(t *testing.T) {
+	e := engineWith(cpuNode("a", 1, nil))
+	queue(e, Job{ID: "film", Frames: 1000}, ladderWork(func(w *Work) { w.Encoders = "libx264" }), 600)
+	e.Queue(Task{Job: "film", Task: "audio", Attempt: 1, Work: Work{Kind: job.AudioTask}, Frames: 1000})
+	if placed := e.Decide(); len(placed) != 1 || placed[0].Task != "audio" {
+		t.Errorf("placed %v, want the sound first", where(placed))
+	}
+}
