@@ -25,29 +25,23 @@ func (e *Engine) Decide() []Assignment {
 	e.sendAstray()
 	var placed []Assignment
 	var runs []*run
-	for _, best := range []bool{true, false} {
-		for {
-			l := e.next(best)
-			if l == nil {
-				break
-			}
-			g := l.jobs.items[0]
-			if long := e.longOne(best); long != nil && !l.short && l.pile.work.Kind == job.EncodeTask {
-				g = long
-			}
-			p := g.lane.pile
-			d, why, threads, room := e.spot(p, g, best)
-			if d == nil {
-				p.full, p.fullBest = !best || !room, true
-				if !room {
-					e.shut()
-				}
-				continue
-			}
-			a, r := e.start(g, d, why.way, threads)
-			r.why = why
-			placed, runs = append(placed, a), append(runs, r)
+	for l := e.next(); l != nil; l = e.next() {
+		g := l.jobs.items[0]
+		if long := e.longOne(); long != nil && !l.short && l.pile.work.Kind == job.EncodeTask {
+			g = long
 		}
+		p := g.lane.pile
+		d, why, threads, room := e.spot(p, g)
+		if d == nil {
+			p.full = true
+			if !room {
+				e.shut()
+			}
+			continue
+		}
+		a, r := e.start(g, d, why.way, threads)
+		r.why = why
+		placed, runs = append(placed, a), append(runs, r)
 	}
 	if e.waiting == 0 {
 		e.widen(placed, runs)
@@ -56,7 +50,7 @@ func (e *Engine) Decide() []Assignment {
 }
 
 // next is the order step: the lane that has its turn.
-func (e *Engine) next(best bool) *lane {
+func (e *Engine) next() *lane {
 	var hasty, first *lane
 	for i := 0; i < len(e.active); i++ {
 		p := e.active[i]
@@ -67,7 +61,7 @@ func (e *Engine) next(best bool) *lane {
 			i--
 			continue
 		}
-		if p.full || best && p.fullBest {
+		if p.full {
 			continue
 		}
 		if p.hasty.len() > 0 {
@@ -121,10 +115,9 @@ func brief(kind job.TaskKind) bool {
 	return kind == job.InspectTask || kind == job.PackageTask || kind == job.CleanupTask
 }
 
-// spot is the steps ways and fit: where the first task of a group goes. With
-// best, only where no other work is needed more. room says whether any way had
-// room at all.
-func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice, threads int, room bool) {
+// spot is the steps ways and fit: where the first task of a group goes. room says
+// whether any way had room at all.
+func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads int, room bool) {
 	if !p.hasRoom() {
 		p.noRoom()
 		return nil, why, 0, false
@@ -132,7 +125,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 	t := &g.tasks[0]
 	unfit := e.unfit(p, g)
 	light := e.horizon <= e.quickest(p, t.frames)
-	why.best, why.light, why.energy = best, light, p.work.Prefer == PreferEnergy
+	why.light, why.energy = light, p.work.Prefer == PreferEnergy
 	least, found := math.Inf(1), false
 	for _, failedToo := range []bool{false, true} {
 		for _, w := range p.ways {
@@ -155,7 +148,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 			case w.divisible: // its chunks may have been cut for faster devices
 				n = int(max(1, min(widest, d.host.free[Threads]/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
 			}
-			if score < least && (best && !light || thrifty || e.worthIt(g, w, n, light, unfit)) {
+			if score < least && (!light || thrifty || e.worthIt(g, w, n, unfit)) {
 				device, why.way, why.thrifty, least, threads = d, w, thrifty, score, n
 			}
 		}
@@ -163,7 +156,7 @@ func (e *Engine) spot(p *pile, g *group, best bool) (device *device, why choice,
 			break
 		}
 	}
-	if !found && !best && unfit == nil {
+	if !found && unfit == nil {
 		p.noRoom()
 	}
 	return device, why, threads, true

@@ -98,8 +98,9 @@ func (e *Engine) lacks(p *pile) string {
 
 // choice is why a device was chosen.
 type choice struct {
-	way         *way
-	best, light bool
+	way *way
+	// light says that there was room for all that waited.
+	light bool
 	// energy says that the work prefers it, thrifty that it was chosen by that: that
 	// what the devices draw is known.
 	energy, thrifty bool
@@ -125,11 +126,8 @@ func (c choice) String() string {
 
 // byTime is why a device was chosen by when the work, or all that waits, is done.
 func (c choice) byTime() string {
-	switch {
-	case c.light:
+	if c.light {
 		return "it ends soonest on " + c.way.class.name() + ", of the devices with room"
-	case c.best:
-		return "the queue is full, and of the devices with room for it " + c.way.class.name() + " costs what else waits least"
 	}
-	return c.way.class.name() + " had room, and nothing that it is needed for more"
+	return "the queue is full, and of the devices with room for it " + c.way.class.name() + " costs what else waits least"
 }

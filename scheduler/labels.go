@@ -65,7 +65,7 @@ func (e *Engine) sendAstray() {
 			p.homeless, p.astray = e.clock, false
 		case !p.astray && e.clock-p.homeless >= strayAfter:
 			p.astray = true
-			p.full, p.fullBest, p.roomless = false, false, false // its other ways have had no turn
+			p.full, p.roomless = false, false // its other ways have had no turn
 		}
 	}
 }

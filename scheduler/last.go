@@ -13,14 +13,14 @@ const (
 // longOne is the waiting encode that would be the last of all to end if it waited for
 // its turn: of those that run for most of the time in which all that waits can be
 // done, the longest; nil if there is none. It goes before its turn.
-func (e *Engine) longOne(best bool) *group {
+func (e *Engine) longOne() *group {
 	if e.horizon > lastFrom || e.horizon < lastUntil {
 		return nil
 	}
 	var long *group
 	longest := lastPart * e.horizon
 	for _, p := range e.active {
-		if p.tasks == 0 || p.full || best && p.fullBest || p.work.Kind != job.EncodeTask {
+		if p.tasks == 0 || p.full || p.work.Kind != job.EncodeTask {
 			continue
 		}
 		c := e.rated(p)

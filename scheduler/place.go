@@ -1,13 +1,11 @@
 package scheduler
 
-import (
-	"slices"
-)
+import "slices"
 
 // worthIt says whether a task that starts here now ends no later than if it
 // waited for a faster class. It is always worth it where nothing faster runs:
 // then nothing would end that one could wait for.
-func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*way) bool) bool {
+func (e *Engine) worthIt(g *group, w *way, threads int, unfit func(*way) bool) bool {
 	p, frames := g.lane.pile, g.tasks[0].frames
 	here := e.expect(w, frames, threads)
 	for _, other := range p.ways {
@@ -21,9 +19,6 @@ func (e *Engine) worthIt(g *group, w *way, threads int, light bool, unfit func(*
 		}
 		// The others of its work would wait for the same devices.
 		wait := e.until(c.ends.items[0]) + there*float64(p.tasks-1)/float64(int64(c.devices)*max(1, c.atOnce(&other.need)))
-		if !light {
-			wait = max(wait, e.horizon)
-		}
 		if wait+there < here {
 			return false
 		}

@@ -109,9 +109,8 @@ type pile struct {
 	// reference is the seconds that a frame takes on one thread of a usual CPU:
 	// what organisations are charged with.
 	reference float64
-	// full says that none of its ways had room when last tried: fullBest of the
-	// best ways only.
-	full, fullBest bool
+	// full says that nothing of it could start when last tried.
+	full bool
 	// roomless says that no device has room for any of its ways but on hosts that
 	// are in roomy (see reopen).
 	roomless bool
@@ -315,7 +314,7 @@ func (e *Engine) count(g *group, tasks int, frames int64) {
 		p.hasty.remove(l)
 	}
 	if p.tasks > 0 && !p.listed {
-		p.listed, p.full, p.fullBest, p.roomless = true, false, false, false
+		p.listed, p.full, p.roomless = true, false, false
 		e.active = append(e.active, p)
 	}
 }

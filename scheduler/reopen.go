@@ -16,10 +16,10 @@ func (e *Engine) reopen(h *host) {
 		room := d.class.tree.room(d)
 		for _, w := range d.class.ways {
 			p := w.pile
-			if !p.listed || !p.roomless && !p.fullBest || p.roomless && !room.Fits(&w.need) {
+			if !p.listed || !p.roomless && !p.full || p.roomless && !room.Fits(&w.need) {
 				continue
 			}
-			p.full, p.fullBest = false, false
+			p.full = false
 			switch {
 			case !p.roomless || slices.Contains(p.roomy, h):
 			case len(p.roomy) == roomyMost:
@@ -58,7 +58,7 @@ func (h *host) hasRoom(p *pile) bool {
 func (e *Engine) shut() {
 	for _, p := range e.active {
 		if !p.full && !p.hasRoom() {
-			p.full, p.fullBest = true, true
+			p.full = true
 			p.noRoom()
 		}
 	}
