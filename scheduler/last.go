@@ -4,8 +4,9 @@ import "millrace/job"
 
 const (
 	// lastFrom and lastUntil are between which times to go, in seconds, long tasks may
-	// go first: before, what comes later evens out; after, nothing is long.
-	lastFrom, lastUntil = 90, 8
+	// go first: with more to do what comes later evens out; a rack with less to do is
+	// mostly one where jobs come now and then, and fairness counts for more.
+	lastFrom, lastUntil = 90, 20
 	// lastPart is the part of the time to go that a task must take to go first.
 	lastPart = 0.7
 )
