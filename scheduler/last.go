@@ -9,17 +9,23 @@ const (
 	lastFrom, lastUntil = 90, 20
 	// lastPart is the part of the time to go that a task must take to go first.
 	lastPart = 0.7
+	// lastAhead is by how many seconds of all CPU threads the organisation of such a
+	// task may be ahead of the one whose turn it is: else one whose tasks are all long
+	// would go first for as long as more of them come.
+	lastAhead = lastFrom
 )
 
 // longOne is the waiting encode that would be the last of all to end if it waited for
 // its turn: of those that run for most of the time in which all that waits can be
-// done, the longest; nil if there is none. It goes before its turn.
-func (e *Engine) longOne() *group {
+// done, the longest; nil if there is none. It goes before its turn, which is that of an
+// organisation.
+func (e *Engine) longOne(turn *org) *group {
 	if e.horizon > lastFrom || e.horizon < lastUntil {
 		return nil
 	}
 	var long *group
 	longest := lastPart * e.horizon
+	most := turn.had + lastAhead*float64(max(1, e.threads))*e.worth()
 	for _, p := range e.active {
 		if p.tasks == 0 || p.full || p.work.Kind != job.EncodeTask {
 			continue
@@ -29,6 +35,9 @@ func (e *Engine) longOne() *group {
 			continue
 		}
 		for _, l := range p.lanes.items {
+			if l.org.had > most {
+				continue
+			}
 			for _, g := range l.jobs.items {
 				if run := c.run(g.tasks[0].frames); run > longest {
 					long, longest = g, run

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -47,5 +48,35 @@ func TestSoundGoesBeforeALongChunk(t *testing.T) {
 	e.Queue(Task{Job: "film", Task: "audio", Attempt: 1, Work: Work{Kind: job.AudioTask}, Frames: 1000})
 	if placed := e.Decide(); len(placed) != 1 || placed[0].Task != "audio" {
 		t.Errorf("placed %v, want the sound first", where(placed))
+	}
+}
+
+// TestAnOrganisationOfLongChunksDoesNotKeepOthersWaiting, however many of them come.
+func TestAnOrganisationOfLongChunksDoesNotKeepOthersWaiting(t *testing.T) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	e := engineWith(cpuNode("a", 1, nil))
+	now, n := noon, 0
+	come := func(org string, frames int64) {
+		n++
+		queue(e, Job{ID: job.ID(fmt.Sprintf("%s%04d", org, n)), Org: org, Frames: frames, Queued: now}, work, frames)
+	}
+	come("long", 1200)
+	come("modest", 450)
+	had := make(map[byte]int)
+	for range 60 {
+		for _, a := range e.Decide() {
+			had[a.Job[0]]++
+			if a.Job[0] == 'l' {
+				come("long", 1200)
+			} else {
+				come("modest", 450)
+			}
+			now = now.Add(a.Expected)
+			e.Advance(now)
+			e.End(job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}, a.Expected)
+		}
+	}
+	if had['m'] < 20 || had['l'] < 10 {
+		t.Errorf("%d long chunks and %d of the other organisation's began", had['l'], had['m'])
 	}
 }
