@@ -32,7 +32,11 @@ func TestTheLeaderShowsHowFarItsEstimatesWereOff(t *testing.T) {
 	}
 	// The job's one chunk takes half as long again as was estimated.
 	inspect := r.poll("s1", nil)
-	r.poll("s1", ends(inspect.Start, succeed))
+	r.poll("s1", ends(inspect.Start, func(order Order) Ended {
+		planned := succeed(order)
+		planned.Result.Plan.Timeline.Frames = 100
+		return planned
+	}))
 	expected := 0.0
 	for _, placement := range r.rack.engine.Explain(jobID) {
 		if placement.Running && placement.Encoder == "libx264" {
