@@ -39,8 +39,12 @@ func PlanTasks(id ID, spec Spec, plan Plan, whole ...int) []Task {
 	return tasks
 }
 
-// Whole are the indices of the chunks whose ladder one task makes.
+// Whole are the indices of the chunks whose ladder one task makes although the plan has
+// groups.
 func (r Record) Whole() []int {
+	if len(r.Job.Plan.Groups) == 0 {
+		return nil // all of them, and a film has thousands
+	}
 	var whole []int
 	for _, chunk := range r.Job.Plan.Chunks {
 		if r.Task(EncodeTaskID(chunk.Index)) != nil {

@@ -27,8 +27,10 @@ func (e *Engine) Decide() []Assignment {
 	var runs []*run
 	for l := e.next(); l != nil; l = e.next() {
 		g := l.jobs.items[0]
-		if long := e.longOne(l.org); long != nil && !l.short && l.pile.work.Kind == job.EncodeTask {
-			g = long
+		if !l.short && l.pile.work.Kind == job.EncodeTask {
+			if long := e.longOne(l.org); long != nil {
+				g = long
+			}
 		}
 		p := g.lane.pile
 		d, why, threads, room := e.spot(p, g)
