@@ -32,18 +32,25 @@ type SchedulerConfig struct {
 // SchedulerReport is what came out. The first figures are of Millrace's own
 // policy, or of the one that was asked for.
 type SchedulerReport struct {
-	MakespanToBound     float64 `json:"makespan_to_bound"`
-	PlacementsPerSecond float64 `json:"placements_per_second"`
-	Utilisation         float64 `json:"utilisation"`
-	JainFairness        float64 `json:"jain_fairness"`
+	// MakespanToBound is against the lower bound of all schedules, MakespanToWholeBound
+	// against the higher one of those that divide no ladder (see simulator.Result).
+	MakespanToBound      float64 `json:"makespan_to_bound"`
+	MakespanToWholeBound float64 `json:"makespan_to_whole_bound"`
+	PlacementsPerSecond  float64 `json:"placements_per_second"`
+	Utilisation          float64 `json:"utilisation"`
+	JainFairness         float64 `json:"jain_fairness"`
 	// MakespanToRoundRobin is Millrace's makespan to round robin's; 0 if they
 	// weren't both run.
-	MakespanToRoundRobin float64            `json:"makespan_to_round_robin,omitempty"`
-	Devices              int                `json:"devices"`
-	Jobs                 int                `json:"jobs"`
-	Seed                 uint64             `json:"seed"`
-	BoundSeconds         float64            `json:"bound_seconds"`
-	Policies             []simulator.Result `json:"policies"`
+	MakespanToRoundRobin float64 `json:"makespan_to_round_robin,omitempty"`
+	Devices              int     `json:"devices"`
+	Jobs                 int     `json:"jobs"`
+	Seed                 uint64  `json:"seed"`
+	// BoundSeconds is the larger of what the rack can do and of ChainSeconds, what the
+	// upload with the longest sound takes; WholeBoundSeconds likewise.
+	BoundSeconds      float64            `json:"bound_seconds"`
+	WholeBoundSeconds float64            `json:"whole_bound_seconds"`
+	ChainSeconds      float64            `json:"chain_seconds"`
+	Policies          []simulator.Result `json:"policies"`
 	// Online is the same rack with uploads in bursts at 80 % of what it can do.
 	Online *simulator.Result `json:"online,omitempty"`
 	Speed  simulator.Speed   `json:"speed"`
@@ -77,7 +84,7 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 	if err != nil {
 		return report, err
 	}
-	report.BoundSeconds = batch.Bound
+	report.BoundSeconds, report.WholeBoundSeconds, report.ChainSeconds = batch.Bounds.Least(), batch.Bounds.LeastWhole(), batch.Bounds.Chain
 	var plays []*play
 	for _, name := range simulator.Policies {
 		if config.Policy == "" || config.Policy == name {
@@ -103,7 +110,8 @@ func Scheduler(ctx context.Context, config SchedulerConfig) (SchedulerReport, er
 		}
 	}
 	first := report.Policies[0]
-	report.MakespanToBound, report.Utilisation, report.JainFairness = first.MakespanToBound, first.Utilisation, first.JainFairness
+	report.MakespanToBound, report.MakespanToWholeBound = first.MakespanToBound, first.MakespanToWholeBound
+	report.Utilisation, report.JainFairness = first.Utilisation, first.JainFairness
 	if makespans["round-robin"] > 0 {
 		report.MakespanToRoundRobin = makespans["millrace"] / makespans["round-robin"]
 	}

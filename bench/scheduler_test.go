@@ -46,28 +46,30 @@ func TestTheSchedulersReportHasItsFiguresForEachPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	var read struct {
-		MakespanToBound     float64 `json:"makespan_to_bound"`
-		PlacementsPerSecond float64 `json:"placements_per_second"`
-		Utilisation         float64 `json:"utilisation"`
-		JainFairness        float64 `json:"jain_fairness"`
-		Policies            []struct {
-			Policy          string  `json:"policy"`
-			Makespan        float64 `json:"makespan"`
-			MakespanToBound float64 `json:"makespan_to_bound"`
-			Utilisation     float64 `json:"utilisation"`
-			JainFairness    float64 `json:"jain_fairness"`
+		MakespanToBound      float64 `json:"makespan_to_bound"`
+		MakespanToWholeBound float64 `json:"makespan_to_whole_bound"`
+		PlacementsPerSecond  float64 `json:"placements_per_second"`
+		Utilisation          float64 `json:"utilisation"`
+		JainFairness         float64 `json:"jain_fairness"`
+		Policies             []struct {
+			Policy               string  `json:"policy"`
+			Makespan             float64 `json:"makespan"`
+			MakespanToBound      float64 `json:"makespan_to_bound"`
+			MakespanToWholeBound float64 `json:"makespan_to_whole_bound"`
+			Utilisation          float64 `json:"utilisation"`
+			JainFairness         float64 `json:"jain_fairness"`
 		} `json:"policies"`
 	}
 	if err := json.Unmarshal(text, &read); err != nil {
 		t.Fatal(err)
 	}
-	if read.MakespanToBound < 1 || read.PlacementsPerSecond <= 0 || !isShare(read.Utilisation) || !isShare(read.JainFairness) {
+	if read.MakespanToBound < 1 || read.MakespanToWholeBound <= 0 || read.MakespanToWholeBound > read.MakespanToBound*(1+1e-9) || read.PlacementsPerSecond <= 0 || !isShare(read.Utilisation) || !isShare(read.JainFairness) {
 		t.Errorf("the figures are %+v", read)
 	}
 	var names []string
 	for _, p := range read.Policies {
 		names = append(names, p.Policy)
-		if p.Makespan <= 0 || p.MakespanToBound < 1 || !isShare(p.Utilisation) || !isShare(p.JainFairness) {
+		if p.Makespan <= 0 || p.MakespanToBound < 1 || p.MakespanToWholeBound <= 0 || !isShare(p.Utilisation) || !isShare(p.JainFairness) {
 			t.Errorf("%s has %+v", p.Policy, p)
 		}
 	}

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -13,13 +14,75 @@ import (
 	"millrace/scheduler"
 )
 
-// The bound is the optimum of a linear program that every schedule obeys
-// (docs/scheduling.md): minimise T so that all frames of each group of uploads
-// are made, in any fractions, by any ways, and no resource of a kind of machine
-// is used for longer than T times what there is of it. What makes real schedules
-// longer is left out: that tasks are whole, that a job keeps to one encoder, that
-// attempts take time to start, that uploads are inspected before they are encoded
-// and packaged after.
+// No schedule is shorter than the larger of two times (docs/scheduling.md).
+//
+// One is the optimum of a linear program that every schedule obeys: minimise T so
+// that all frames of each group of uploads are made, in any fractions, by any ways,
+// and no resource of a kind of machine is used for longer than T times what there is
+// of it. What makes real schedules longer is left out: that tasks are whole, that a
+// job keeps to one encoder, that attempts take time to start, and that one thing
+// comes after another.
+//
+// The other is the longest chain of tasks that come after one another: an upload is
+// inspected, then its sound is encoded, on one thread whatever the rack has, then it
+// is packaged. On large racks it is the longer one.
+
+// Bounds are times, in seconds, that a case takes at least.
+type Bounds struct {
+	// Program is by what the rack can do, a ladder made by one way or divided
+	// between two. It is also the measure of the rack: of loads and utilisation.
+	Program float64
+	// Whole is the same where no ladder is divided. Schedules that divide some, as
+	// Millrace's of a job that is alone, may take less.
+	Whole float64
+	// Chain is by the upload with the longest sound.
+	Chain float64
+}
+
+// Least is the bound: no schedule takes less.
+func (b Bounds) Least() float64 { return max(b.Program, b.Chain) }
+
+// LeastWhole is the bound of schedules that divide no ladder.
+func (b Bounds) LeastWhole() float64 { return max(b.Whole, b.Chain) }
+
+// bounds finds a case's.
+func bounds(machines []*machine, uploads []*upload) (b Bounds, err error) {
+	b.Chain = chain(machines, uploads)
+	if b.Program, err = formulate(machines, uploads, true).solve(); err != nil {
+		return b, err
+	}
+	if b.Whole, err = formulate(machines, uploads, false).solve(); err != nil {
+		return b, fmt.Errorf("with whole ladders: %w", err)
+	}
+	return b, nil
+}
+
+// chain is how long the upload with the longest sound takes if nothing waits and each
+// task is on the machine that is fastest at it.
+func chain(machines []*machine, uploads []*upload) float64 {
+	fastest := make(map[string]*machine) // by kind
+	for _, m := range machines {
+		if other := fastest[m.kind]; other == nil || m.speed > other.speed {
+			fastest[m.kind] = m
+		}
+	}
+	longest := slices.MaxFunc(uploads, func(a, b *upload) int { return cmp.Compare(a.frames, b.frames) })
+	sum := 0.0
+	for _, task := range []struct {
+		kind   job.TaskKind
+		frames int64
+	}{{job.InspectTask, 1}, {job.AudioTask, longest.frames}, {job.PackageTask, 1}} {
+		least := math.Inf(1)
+		for _, m := range fastest {
+			for _, o := range scheduler.Options(longest.work(task.kind, nil), m.node) {
+				o.SecondsPerFrame /= m.speed // as in truth.go
+				least = min(least, o.Seconds(task.frames, 1))
+			}
+		}
+		sum += least
+	}
+	return sum
+}
 
 // column is one way to make a group's frames: the use of resources for each.
 type column struct {
@@ -42,13 +105,9 @@ type resourceKey struct {
 	dim    int
 }
 
-// bound finds the least time in which the machines could do the uploads.
-func bound(machines []*machine, uploads []*upload) (float64, error) {
-	p := formulate(machines, uploads)
-	return p.solve()
-}
-
-func formulate(machines []*machine, uploads []*upload) *program {
+// formulate makes the program of a case, where a ladder may be divided between two
+// ways at any rung, or where all stay whole.
+func formulate(machines []*machine, uploads []*upload, divided bool) *program {
 	p := &program{}
 	speeds := make(map[string]float64) // by kind: the sum of the machines' speeds
 	nodes := make(map[string]scheduler.Node)
@@ -108,6 +167,9 @@ func formulate(machines []*machine, uploads []*upload) *program {
 		group := groups[c.name]
 		ladder := c.renditions()
 		for cut := range ladder {
+			if cut > 0 && !divided {
+				break
+			}
 			upper, lower := ladder[:len(ladder)-cut], ladder[len(ladder)-cut:]
 			var first, second []map[int]float64
 			for _, kind := range order {

@@ -16,14 +16,18 @@ import (
 type Result struct {
 	Policy   string  `json:"policy"`
 	Makespan float64 `json:"makespan"`
-	// MakespanToBound is against the linear program's bound; 0 where the jobs
-	// came one by one.
+	// MakespanToBound is against Bounds.Least, which no schedule takes less than: the
+	// lower of the two bounds, by a program that may divide ladders between two ways.
+	// 0 where the jobs came one by one.
 	MakespanToBound float64 `json:"makespan_to_bound,omitempty"`
-	// Utilisation is the bound to the makespan: the share of the rack's best
+	// MakespanToWholeBound is against Bounds.LeastWhole, the higher one, where every
+	// ladder stays whole. A policy that divides ladders may come below 1.
+	MakespanToWholeBound float64 `json:"makespan_to_whole_bound,omitempty"`
+	// Utilisation is the program's time to the makespan: the share of the rack's best
 	// possible work that was done.
 	Utilisation float64 `json:"utilisation"`
 	// JainFairness is over the pixels that each organisation had got when half of
-	// the bound's time was over, while all of them had work left.
+	// the program's time was over, while all of them had work left.
 	JainFairness float64         `json:"jain_fairness"`
 	Attempts     int             `json:"attempts"`
 	Lost         int             `json:"lost,omitempty"` // with their nodes
@@ -66,8 +70,8 @@ type Case struct {
 	// learned is a rack that has been at work before: no real one meets its first
 	// video in a benchmark.
 	learned *scheduler.Engine
-	// Bound is the least time that the work could take, in seconds.
-	Bound float64
+	// Bounds are the least times that the work could take.
+	Bounds Bounds
 }
 
 // NewCase builds a case and finds its bound.
@@ -82,11 +86,11 @@ func NewCase(rack Rack, workload Workload, seed uint64) (*Case, error) {
 	c.machines = rack.build(rand.New(rand.NewPCG(seed, 1)))
 	c.uploads = workload.build(rand.New(rand.NewPCG(seed, 2)), 0)
 	var err error
-	if c.Bound, err = bound(c.machines, c.uploads); err != nil {
-		return nil, fmt.Errorf("find the lower bound: %w", err)
+	if c.Bounds, err = bounds(c.machines, c.uploads); err != nil {
+		return nil, fmt.Errorf("find the lower bounds: %w", err)
 	}
 	if workload.Load > 0 { // spread the same jobs over the time that makes that load
-		gap := c.Bound / workload.Load / float64(workload.Jobs)
+		gap := c.Bounds.Program / workload.Load / float64(workload.Jobs)
 		c.uploads = workload.build(rand.New(rand.NewPCG(seed, 2)), gap)
 	}
 	return c, nil
@@ -117,7 +121,8 @@ func (c *Case) Run(ctx context.Context, name string) (Result, error) {
 		return result, fmt.Errorf("simulate %s: %w", name, err)
 	}
 	if c.Workload.Load == 0 {
-		result.MakespanToBound = result.Makespan / c.Bound
+		result.MakespanToBound = result.Makespan / c.Bounds.Least()
+		result.MakespanToWholeBound = result.Makespan / c.Bounds.LeastWhole()
 	}
 	if c.Workload.Load > 0 && name == "millrace" {
 		if result.ShortWaitToAlone, err = c.shortWaits(ctx, name, result.turnaround); err != nil {
@@ -136,7 +141,7 @@ func (c *Case) play(ctx context.Context, name string, uploads []*upload, losses 
 		policy: p, random: rand.New(rand.NewPCG(c.Seed, 3)), split: name == "one-resolution",
 		machines: make(map[string]*machine), uploads: make(map[job.ID]*upload), records: make(map[job.ID]*state),
 		options: make(map[optionKey][]scheduler.Option), menus: make(map[string]*scheduler.Menu), live: make(map[job.Ref]*attempt), areas: make(map[string]float64),
-		unfinished: len(uploads), orgs: make(map[string]*Org), halfAt: c.Bound / 2,
+		unfinished: len(uploads), orgs: make(map[string]*Org), halfAt: c.Bounds.Program / 2,
 		result: Result{Policy: name, turnaround: make(map[*upload]float64)},
 	}
 	for _, m := range c.machines {
@@ -155,19 +160,19 @@ func (c *Case) play(ctx context.Context, name string, uploads []*upload, losses 
 	}
 	lost := rand.New(rand.NewPCG(c.Seed, 4))
 	for range losses {
-		s.add(event{at: lost.Float64() * c.Bound, down: c.machines[lost.IntN(len(c.machines))]})
+		s.add(event{at: lost.Float64() * c.Bounds.Program, down: c.machines[lost.IntN(len(c.machines))]})
 	}
 	if err := s.run(ctx); err != nil {
 		return Result{}, err
 	}
-	return s.sum(c.Bound), nil
+	return s.sum(c.Bounds.Program), nil
 }
 
 // sum makes the figures of a run that is over.
-func (s *simulation) sum(bound float64) Result {
+func (s *simulation) sum(program float64) Result {
 	r := s.result
 	r.Orgs = s.orgs
-	r.Utilisation = finite(bound / r.Makespan)
+	r.Utilisation = finite(program / r.Makespan)
 	var shares []float64
 	for _, name := range slices.Sorted(maps.Keys(s.orgs)) {
 		org := s.orgs[name]
