@@ -110,9 +110,11 @@ type resourceKey struct {
 func formulate(machines []*machine, uploads []*upload, divided bool) *program {
 	p := &program{}
 	speeds := make(map[string]float64) // by kind: the sum of the machines' speeds
+	counts := make(map[string]float64) // by kind
 	nodes := make(map[string]scheduler.Node)
 	for _, m := range machines {
 		speeds[m.kind] += m.speed
+		counts[m.kind]++
 		nodes[m.kind] = m.node
 	}
 	var order []string
@@ -195,11 +197,11 @@ func formulate(machines []*machine, uploads []*upload, divided bool) *program {
 		}
 		for _, machine := range order {
 			for _, o := range scheduler.Options(uploads[0].work(kind, nil), nodes[machine]) {
-				if o.SecondsPerFrame == 0 {
-					o.SecondsPerFrame = o.FixedSeconds
+				factor := 1.0
+				if o.SecondsPerFrame == 0 { // a machine's speed doesn't make these faster
+					o.SecondsPerFrame, factor = o.FixedSeconds, speeds[machine]/counts[machine]
 				}
-				// A machine's speed doesn't make these faster in the simulation.
-				p.columns = append(p.columns, column{group, use(machine, o, 1)})
+				p.columns = append(p.columns, column{group, use(machine, o, factor)})
 			}
 		}
 	}
