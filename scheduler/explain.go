@@ -62,19 +62,39 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 	if !p.canStart() {
 		return e.whyNobody(p) + e.others(p.work)
 	}
+	long := e.longBefore(g)
+	before := ""
+	if long != nil && long.job != q {
+		before = "a long chunk of " + long.job.namedTo(q) + " goes first: it would else be the last of all to end"
+	}
 	if lacks := e.lacks(p); lacks != "" {
-		return "no device that can do this has room: " + lacks + e.others(p.work)
+		why := "no device that can do this has room: " + lacks + e.others(p.work)
+		if before != "" {
+			why += "; then " + before
+		}
+		return why
 	}
 	if p.hasty.len() > 0 && !q.short && e.mayHurry(p.hasty.items[0].org) {
-		return fmt.Sprintf("job %s goes first: it is short", p.hasty.items[0].jobs.items[0].job.ID)
+		return p.hasty.items[0].jobs.items[0].job.namedTo(q) + " goes first: it is short"
 	}
-	if first := p.lanes.items[0]; first.org != q.org {
+	if before != "" {
+		return before
+	}
+	if first := p.lanes.items[0]; first.org != q.org && long != g {
 		return fmt.Sprintf("the organisation %s goes first: for its weight it has had less than %s", first.org.ID, q.org.ID)
 	}
-	if first := g.lane.jobs.items[0]; first.job != q {
+	if first := g.lane.jobs.items[0]; first.job != q && long != g {
 		return fmt.Sprintf("job %s of the same organisation goes first: it is due sooner", first.job.ID)
 	}
 	return "it ends sooner if it waits for a faster device than on one that is free"
+}
+
+// namedTo names a job to whom another one is explained: its organisation's own only.
+func (q *queued) namedTo(other *queued) string {
+	if q.org == other.org {
+		return fmt.Sprintf("job %s", q.ID)
+	}
+	return "a job of another organisation"
 }
 
 // lacks says for each class of devices what the one with most room lacks; empty

@@ -1,6 +1,10 @@
 package scheduler
 
-import "millrace/job"
+import (
+	"slices"
+
+	"millrace/job"
+)
 
 const (
 	// lastFrom and lastUntil are between which times to go, in seconds, long tasks may
@@ -20,6 +24,39 @@ const (
 // done, the longest; nil if there is none. It goes before its turn, which is that of an
 // organisation.
 func (e *Engine) longOne(turn *org) *group {
+	return e.longest(turn, func(p *pile) *capacity {
+		if p.full {
+			return nil
+		}
+		return e.rated(p)
+	})
+}
+
+// longBefore is the one that goes before a group's turn, for people: also while there is
+// no room for it, but only where it would take the room that the group waits for. It
+// changes nothing that is decided.
+func (e *Engine) longBefore(g *group) *group {
+	if g.lane.short || g.lane.pile.work.Kind != job.EncodeTask {
+		return nil
+	}
+	return e.longest(g.job.org, func(p *pile) *capacity {
+		if !p.shares(g.lane.pile) {
+			return nil
+		}
+		return &p.rated // since its jobs came: dueAt goes by it
+	})
+}
+
+// shares says whether two piles' work may wait for the same devices.
+func (p *pile) shares(other *pile) bool {
+	return slices.ContainsFunc(p.ways, func(a *way) bool {
+		return a.class.devices > 0 && slices.ContainsFunc(other.ways, func(b *way) bool { return a.class == b.class })
+	})
+}
+
+// longest finds the long one of the piles that come into question: of what the rack
+// makes of them.
+func (e *Engine) longest(turn *org, of func(*pile) *capacity) *group {
 	if e.horizon > lastFrom || e.horizon < lastUntil {
 		return nil
 	}
@@ -27,11 +64,11 @@ func (e *Engine) longOne(turn *org) *group {
 	longest := lastPart * e.horizon
 	most := turn.had + lastAhead*float64(max(1, e.threads))*e.worth()
 	for _, p := range e.active {
-		if p.tasks == 0 || p.full || p.work.Kind != job.EncodeTask {
+		if p.tasks == 0 || p.work.Kind != job.EncodeTask {
 			continue
 		}
-		c := e.rated(p)
-		if c.perSecond == 0 {
+		c := of(p)
+		if c == nil || c.perSecond == 0 {
 			continue
 		}
 		for _, l := range p.lanes.items {

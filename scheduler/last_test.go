@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"millrace/job"
@@ -78,5 +79,57 @@ func TestAnOrganisationOfLongChunksDoesNotKeepOthersWaiting(t *testing.T) {
 	}
 	if had['m'] < 20 || had['l'] < 10 {
 		t.Errorf("%d long chunks and %d of the other organisation's began", had['l'], had['m'])
+	}
+}
+
+// TestExplainSaysThatALongChunkGoesFirst, while there is no room and when there is some,
+// and only of what it goes before.
+func TestExplainSaysThatALongChunkGoesFirst(t *testing.T) {
+	on := func(label string) Work {
+		return ladderWork(func(w *Work) { w.Encoders, w.Requires = "libx264", label })
+	}
+	labelled := func(id string) Node { return cpuNode(id, 4, func(n *Node) { n.Labels = []string{id} }) }
+	for name, test := range map[string]struct {
+		of     job.ID
+		others int
+		room   bool
+		org    string // the long one's, "o" if empty
+		want   string
+	}{
+		"without room":          {of: "before", others: 20, want: "0.0 CPU threads free, 1.0 needed; then a long chunk of job long goes first"},
+		"with room":             {of: "before", others: 20, room: true, want: "a long chunk of job long goes first"},
+		"of another":            {of: "before", others: 20, room: true, org: "p", want: "a long chunk of a job of another organisation goes first"},
+		"not with much to do":   {of: "before", others: 2000, want: "0.0 CPU threads free"},
+		"not with little to do": {of: "before", others: 2, room: true, want: "it ends sooner"},
+		"not before itself":     {of: "long", others: 20, room: true, want: "it ends sooner"},
+		"not before short jobs": {of: "clip", others: 20, room: true, want: "it ends sooner"},
+		"not before sound":      {of: "sound", others: 20, room: true, want: "it ends sooner"},
+		"not on other devices":  {of: "elsewhere", others: 20, want: "0.0 CPU threads free"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := engineWith(labelled("a"), labelled("b"))
+			queue(e, Job{ID: "running", Frames: 60_000}, on("a"), 900)
+			queue(e, Job{ID: "there", Frames: 60_000}, on("b"), 900)
+			runs := e.Decide()
+			queue(e, Job{ID: "before", Frames: 40_000}, on("a"), slices.Repeat([]int64{60}, test.others)...)
+			queue(e, Job{ID: "long", Org: test.org, Frames: 60_000}, on("a"), 600)
+			queue(e, Job{ID: "elsewhere", Frames: 60_000}, on("b"), 60)
+			if test.of == "clip" {
+				queue(e, Job{ID: "clip", Frames: 60}, on("a"), 60)
+			}
+			queue(e, Job{ID: "sound", Frames: 60_000}, on("a"))
+			e.Queue(Task{Job: "sound", Task: "audio", Attempt: 1, Work: Work{Kind: job.AudioTask, Requires: "a"}, Frames: 60})
+			if placed := e.Decide(); len(runs) != 2 || len(placed) > 0 {
+				t.Fatalf("placed %v and then %v, which doesn't fill the nodes", where(runs), where(placed))
+			}
+			if test.room {
+				e.End(job.Ref{Job: "running", Task: runs[0].Task, Attempt: 1}, 0)
+			}
+			found := e.Explain(test.of)
+			says := strings.Contains(test.want, "long chunk")
+			if len(found) != 1 || !strings.Contains(found[0].Reason, test.want) || strings.Contains(found[0].Reason, "long chunk") != says {
+				t.Errorf("explained by %+v, want %q", found, test.want)
+			}
+		})
 	}
 }
