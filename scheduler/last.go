@@ -55,32 +55,74 @@ func (p *pile) shares(other *pile) bool {
 }
 
 // longest finds the long one of the piles that come into question: of what the rack
-// makes of them.
+// makes of them. It is asked for before each chunk that is placed near the end, so it
+// looks at those only that are long.
 func (e *Engine) longest(turn *org, of func(*pile) *capacity) *group {
 	if e.horizon > lastFrom || e.horizon < lastUntil {
 		return nil
 	}
-	var long *group
-	longest := lastPart * e.horizon
-	most := turn.had + lastAhead*float64(max(1, e.threads))*e.worth()
+	best := longSearch{most: turn.had + lastAhead*float64(max(1, e.threads))*e.worth(), longest: lastPart * e.horizon}
 	for _, p := range e.active {
 		if p.tasks == 0 || p.work.Kind != job.EncodeTask {
 			continue
 		}
-		c := of(p)
-		if c == nil || c.perSecond == 0 {
-			continue
-		}
-		for _, l := range p.lanes.items {
-			if l.org.had > most {
-				continue
-			}
-			for _, g := range l.jobs.items {
-				if run := c.run(g.tasks[0].frames); run > longest {
-					long, longest = g, run
-				}
-			}
+		if c := of(p); c != nil && c.perSecond > 0 {
+			best.look(p, c, 0)
 		}
 	}
-	return long
+	return best.found
+}
+
+// longSearch is a search for the group of which a task runs longest.
+type longSearch struct {
+	most    float64 // that its organisation may have had
+	longest float64 // seconds: what it must take more than
+	found   *group
+}
+
+// look goes down the tree of a pile's groups, the longest first. Of those that take as
+// long the first in the pile's lanes is found, or that of a pile before.
+func (s *longSearch) look(p *pile, c *capacity, i int) {
+	if i >= p.longest.len() {
+		return
+	}
+	g := p.longest.items[i]
+	run := c.run(g.tasks[0].frames)
+	if run < s.longest || run == s.longest && (s.found == nil || s.found.lane.pile != p) {
+		return
+	}
+	if g.lane.org.had <= s.most && (run > s.longest || g.liesBefore(s.found)) {
+		s.found, s.longest = g, run
+	}
+	s.look(p, c, 2*i+1)
+	s.look(p, c, 2*i+2)
+}
+
+// liesBefore says whether a group comes before another one of its pile in its lanes.
+func (g *group) liesBefore(other *group) bool {
+	if g.lane != other.lane {
+		return g.lane.place < other.lane.place
+	}
+	return g.place < other.place
+}
+
+// newLongest is a pile's groups, the one with the longest first task first.
+func newLongest() heap[*group] {
+	return heap[*group]{
+		less: func(a, b *group) bool { return a.tasks[0].frames > b.tasks[0].frames },
+		at:   func(g *group) *int { return &g.longPlace },
+	}
+}
+
+// keepLongest moves a group of an admitted job after its tasks changed.
+func (p *pile) keepLongest(g *group) {
+	switch {
+	case p.work.Kind != job.EncodeTask:
+	case len(g.tasks) == 0:
+		p.longest.remove(g)
+	case g.longPlace < 0:
+		p.longest.push(g)
+	default:
+		p.longest.fix(g)
+	}
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -131,5 +132,108 @@ func TestExplainSaysThatALongChunkGoesFirst(t *testing.T) {
 				t.Errorf("explained by %+v, want %q", found, test.want)
 			}
 		})
+	}
+}
+
+// TestTheLongOneIsFoundAsByLookingAtAll: whatever came and went, moved to another pile or
+// was withdrawn.
+func TestTheLongOneIsFoundAsByLookingAtAll(t *testing.T) {
+	found := 0
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var works []Work
+		for density := range 3 {
+			works = append(works, ladderWork(func(w *Work) { w.Density = density }))
+		}
+		e := engineWith(gpuNode("a", 4, 1, nil), cpuNode("b", 3, nil))
+		e.SetOrg(Org{ID: "o0", Weight: 0.01}) // is soon too far ahead
+		now, n := noon, 0
+		var runs []Assignment
+		for range 80 {
+			id := job.ID(fmt.Sprint("j", random.IntN(max(1, n))))
+			switch random.IntN(8) {
+			case 0, 1, 2:
+				n++
+				id = job.ID(fmt.Sprint("j", n))
+				frames := make([]int64, 1+random.IntN(4))
+				for i := range frames {
+					frames[i] = int64(60 * (1 + random.IntN(8)*random.IntN(3)))
+				}
+				queue(e, Job{ID: id, Org: fmt.Sprint("o", random.IntN(3)), Frames: int64(1000 * random.IntN(60)), Queued: now}, works[random.IntN(len(works))], frames...)
+			case 3:
+				e.Withdraw(id, job.EncodeTaskID(random.IntN(2)))
+			case 4:
+				e.RemoveJob(id)
+			case 5:
+				e.Bind(id, works[0].Ladder, []string{"libx264", "h264_nvenc"}[random.IntN(2)], "")
+			case 6:
+				runs = append(runs, e.Decide()...)
+			default:
+				if len(runs) > 0 {
+					a := runs[0]
+					runs = runs[1:]
+					now = now.Add(a.Expected)
+					e.Advance(now)
+					e.End(job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}, a.Expected)
+				}
+			}
+			e.horizon = 20 + 20*random.Float64()
+			for _, turn := range e.orgs {
+				got, want := e.longOne(turn), e.longOfAll(turn)
+				if got != want {
+					t.Fatalf("seed %d: found %v, want %v", seed, got, want)
+				}
+				if got != nil {
+					found++
+				}
+			}
+		}
+	}
+	if found < 1000 {
+		t.Errorf("a long one was found %d times only: the test tests little", found)
+	}
+}
+
+// longOfAll is longOne by looking at all groups.
+func (e *Engine) longOfAll(turn *org) *group {
+	var long *group
+	longest := lastPart * e.horizon
+	most := turn.had + lastAhead*float64(max(1, e.threads))*e.worth()
+	for _, p := range e.active {
+		if c := e.rated(p); p.tasks > 0 && !p.full && p.work.Kind == job.EncodeTask && c.perSecond > 0 {
+			for _, l := range p.lanes.items {
+				for _, g := range l.jobs.items {
+					if run := c.run(g.tasks[0].frames); l.org.had <= most && run > longest {
+						long, longest = g, run
+					}
+				}
+			}
+		}
+	}
+	return long
+}
+
+// BenchmarkPlacingNearTheEnd places one chunk after another while as many jobs wait as
+// may be planned, and a minute of all that is to go.
+func BenchmarkPlacingNearTheEnd(b *testing.B) {
+	work := ladderWork(func(w *Work) { w.Encoders = "libx264" })
+	var nodes []Node
+	for i := range 40 {
+		nodes = append(nodes, cpuNode(fmt.Sprint("n", i), 64, nil))
+	}
+	e := engineWith(nodes...)
+	for i := range 10 * e.aheadLimit() {
+		queue(e, Job{ID: job.ID(fmt.Sprint("j", i)), Org: fmt.Sprint("o", i%10), Frames: 60_000}, work, 600, 600, 600, 600, 600)
+	}
+	runs := e.Decide()
+	if e.horizon > lastFrom || e.horizon < lastUntil {
+		b.Fatalf("%.0f s are to go", e.horizon)
+	}
+	for b.Loop() {
+		a := runs[0]
+		runs = runs[1:]
+		e.End(job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}, 0)
+		e.Queue(Task{Job: a.Job, Task: a.Task, Attempt: a.Attempt + 1, Work: work, Frames: 600})
+		runs = append(runs, e.Decide()...)
 	}
 }

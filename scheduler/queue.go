@@ -69,9 +69,10 @@ type queued struct {
 
 // group is a job's waiting tasks of one work.
 type group struct {
-	job   *queued
-	lane  *lane
-	place int // in the lane's heap
+	job  *queued
+	lane *lane
+	// place is in the lane's heap, longPlace in the pile's of longest tasks; −1 in neither.
+	place, longPlace int
 	// early is by how much it goes before the job's other tasks, in seconds: a
 	// job's sound is one task, which must not be the last to end.
 	early float64
@@ -98,6 +99,8 @@ type pile struct {
 	// lanes are all of them, the organisation first that has had least; hasty those
 	// of short jobs, the organisation first whose short jobs have had least.
 	lanes, hasty heap[*lane]
+	// longest are the groups of encodes, the one with the longest task first (see longOne).
+	longest heap[*group]
 	// tasks and frames wait; hastyFrames are those of short jobs.
 	tasks       int
 	frames      int64
@@ -150,7 +153,7 @@ func newPile(work Work, key int) *pile {
 	}, hasty: heap[*lane]{
 		less: (*lane).hurriesBefore,
 		at:   func(l *lane) *int { return &l.hastyPlace },
-	}}
+	}, longest: newLongest()}
 }
 
 func newLane(o *org, p *pile, short bool) *lane {
@@ -205,7 +208,7 @@ func (e *Engine) push(q *queued, p *pile, t waiting) {
 		}
 	}
 	if g == nil {
-		g = &group{job: q, lane: q.org.lane(p, q.short), place: -1}
+		g = &group{job: q, lane: q.org.lane(p, q.short), place: -1, longPlace: -1}
 		if p.work.Kind == job.AudioTask {
 			g.early = float64(t.frames) * audioSeconds
 		}
@@ -303,6 +306,7 @@ func (e *Engine) count(g *group, tasks int, frames int64) {
 	case len(g.tasks) == 0 && g.place >= 0:
 		l.jobs.remove(g)
 	}
+	p.keepLongest(g)
 	switch {
 	case l.tasks > 0 && l.place < 0:
 		p.lanes.push(l)
