@@ -87,6 +87,15 @@ func (c StartAttempts) apply(t *tx) (any, error) {
 	return started, nil
 }
 
+// version implements versioned: before version 6 a leader took all of a job's renditions
+// to be made by the encoder of the first.
+func (c PlanJob) version() int {
+	if c.Plan.InParts() {
+		return 6
+	}
+	return 1
+}
+
 func (c PlanJob) apply(t *tx) (any, error) {
 	record, err := t.reported(c.Ref)
 	if err != nil {

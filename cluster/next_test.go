@@ -5,7 +5,7 @@ package cluster
 // What a later program knows besides: for upgrade_test.go, which builds it.
 
 func init() {
-	commandVersion = 6
+	commandVersion = 7
 	name, decode := decoderOf[note]()
 	decoders[name] = decode
 	theNote = func() Command { return note{Organisation: Organisation{ID: noteID, Created: noon}} }
@@ -17,7 +17,7 @@ type note struct {
 }
 
 func (note) Name() string { return "note" }
-func (note) version() int { return 6 }
+func (note) version() int { return 7 }
 
 func (n note) apply(t *tx) (any, error) {
 	t.put(tableOrganisations, &n.Organisation)

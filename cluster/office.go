@@ -11,6 +11,12 @@ import (
 // what its workers told it, so nothing is passed on to that one.
 type Office struct{ *Peer }
 
+// Understands says whether all peers that hold the log understand a command, as it
+// stands: if not, Propose answers ErrUpgrading.
+func (o Office) Understands(command Command) bool {
+	return o.checkUnderstood(versionOf(command)) == nil
+}
+
 // Office is for work that runs under Lead.
 func (p *Peer) Office() Office { return Office{p} }
 

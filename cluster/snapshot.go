@@ -28,10 +28,16 @@ const lineProposals = "proposals"
 // is written only where there are any: an older peer, which would forget them, must
 // not take it for whole. So are version 4, where a running task has a backup, and
 // version 5, where a job says where or by when it is to be done: also one that has
-// ended, for it can be retried.
-const snapshotVersion = 5
+// ended, for it can be retried; and version 6, where several encoders make the renditions
+// of a job that runs.
+const snapshotVersion = 6
 
 func formatOf(txn *transaction) int {
+	for row := range scan[*jobRow](txn, tableJobs, indexUnsettled, nil) {
+		if row.job.Plan.InParts() {
+			return 6
+		}
+	}
 	for row := range scan[*jobRow](txn, tableJobs, indexID, nil) {
 		if row.job.Spec.Placed() {
 			return 5

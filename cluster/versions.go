@@ -22,9 +22,9 @@ import (
 // commandVersion is the newest version of the commands that this peer applies:
 // version 2 brought SetLimits, version 3 the change to an encoder of the same name
 // and backup attempts, version 4 many commands in one entry, version 5 jobs that say
-// where or by when they are to be done.
+// where or by when they are to be done, version 6 plans with several encoders.
 // It is a variable only for the test that builds the next program.
-var commandVersion = 5
+var commandVersion = 6
 
 // versioned is a command that needs more than version 1 to be understood, as it
 // stands: an added field may make only those need it that use it.

@@ -21,6 +21,8 @@ func TestCommandsNeedTheVersionThatTheirUseCameWith(t *testing.T) {
 		"a job that requires something":        {CreateJob{Spec: job.Spec{Requires: []string{"ssd"}}}, 5},
 		"a job that prefers something":         {CreateJob{Spec: job.Spec{Prefer: job.PreferEnergy}}, 5},
 		"a job with a deadline":                {CreateJob{Spec: job.Spec{Deadline: noon}}, 5},
+		"a plan":                               {PlanJob{Plan: job.Plan{Renditions: []job.Rendition{{Encoder: "libx264"}, {Encoder: "libx264"}}}}, 1},
+		"a plan with two encoders":             {PlanJob{Plan: job.Plan{Renditions: []job.Rendition{{Encoder: "h264_nvenc"}, {Encoder: "libx264"}}}}, 6},
 		"an attempt":                           {StartAttempts{Assignments: []JobAssignment{{}}}, 1},
 		"a backup attempt":                     {StartAttempts{Assignments: []JobAssignment{{}, {Assignment: job.Assignment{BackupOf: 1}}}}, 3},
 	} {
@@ -54,6 +56,28 @@ func TestSnapshotsWithAJobThatRequiresSomethingAreForPeersThatKnowThat(t *testin
 	b.do(CancelJob{Org: "default", ID: jobA, At: noon})
 	if !strings.Contains(header(), `"version":5`) {
 		t.Errorf("ended, when it can be retried, the header is %s", header())
+	}
+}
+
+func TestSnapshotsWithAJobOfTwoEncodersAreForPeersThatKnowThat(t *testing.T) {
+	b := newBench(t)
+	b.do(createOrg("default"))
+	create := createJob("default", jobA)
+	b.do(create)
+	b.do(start(jobA, "inspect", 1))
+	plan := planOf(200, 100, 2)
+	plan.Renditions = append(plan.Renditions, job.Rendition{Name: "360p", Width: 640, Height: 360, Codec: job.H264, Encoder: "h264_nvenc"})
+	plan.Groups = [][]string{{"720p"}, {"360p"}}
+	b.do(PlanJob{Ref: job.Ref{Job: jobA, Task: "inspect", Attempt: 1}, Plan: plan, Tasks: job.PlanTasks(jobA, create.Spec, plan), At: noon})
+	version := func() string { line, _, _ := strings.Cut(string(b.bytes()), "\n"); return line }
+	if got := version(); !strings.Contains(got, `"version":6`) {
+		t.Errorf("the header is %s", got)
+	}
+	b.do(CancelJob{Org: "default", ID: jobA, At: noon})
+	b.do(start(jobA, "cleanup", 1))
+	b.do(FinishTask{Ref: job.Ref{Job: jobA, Task: "cleanup", Attempt: 1}, At: noon})
+	if got := version(); strings.Contains(got, `"version":6`) { // retried it is planned anew, or its groups are all made by one
+		t.Errorf("once it has ended the header is %s", got)
 	}
 }
 

@@ -2,7 +2,6 @@ package job
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -39,26 +38,26 @@ func (r Record) ChangeEncoder(c EncoderChange, at time.Time) (Change, error) {
 	}
 	plan := *r.Job.Plan
 	plan.Renditions = slices.Clone(plan.Renditions)
-	changed := make(map[string]bool)
+	var names []string
 	for i := range plan.Renditions {
 		rendition := &plan.Renditions[i]
 		if rendition.Encoder != c.From {
 			continue
 		}
 		rendition.Encoder, rendition.CRF = c.To, c.CRF[rendition.Name]
-		changed[rendition.Name] = true
+		names = append(names, rendition.Name)
 	}
-	if len(changed) == 0 {
+	if len(names) == 0 {
 		return Change{}, fmt.Errorf("change %s from %s, which makes none of its renditions: %w", r.Job.ID, c.From, ErrTransition)
 	}
 	plan.DelayFrames = max(plan.DelayFrames, c.DelayFrames)
 	plan.Warnings = append(slices.Clone(plan.Warnings), fmt.Sprintf("%s made by %s: %s",
-		renditionList(slices.Sorted(maps.Keys(changed))), c.instead(), c.Reason))
+		renditionList(names), c.instead(), c.Reason))
 	replanned := *r.Job
 	replanned.Plan = &plan
 	change := Change{Job: &replanned}
 	for _, task := range r.Tasks {
-		if task.Kind != EncodeTask || !slices.ContainsFunc(task.Renditions, func(name string) bool { return changed[name] }) {
+		if task.Kind != EncodeTask || !task.makes(names) {
 			continue
 		}
 		again, err := r.anew(task, c.Reason, at)

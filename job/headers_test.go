@@ -22,11 +22,24 @@ func TestHeadersAreThoseOfChunksThatCount(t *testing.T) {
 		"a note of an earlier program":     {TaskFinished, []Attempt{attempt("", OutcomeFinished)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := Record{Tasks: []*Task{{Kind: AudioTask, State: TaskFinished}, {Kind: EncodeTask, State: test.state, Attempts: test.attempts}}}
-			if got := r.Headers(); got != test.want {
+			r := Record{Tasks: []*Task{{Kind: AudioTask, State: TaskFinished}, {Kind: EncodeTask, State: test.state, Renditions: []string{"1080p", "720p"}, Attempts: test.attempts}}}
+			if got := r.Headers([]string{"720p"}); got != test.want {
 				t.Errorf("the headers are %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// TestRenditionsOfOtherTasksHaveHeadersOfTheirOwn: two encoders may make a ladder.
+func TestRenditionsOfOtherTasksHaveHeadersOfTheirOwn(t *testing.T) {
+	running := func(headers string, renditions ...string) *Task {
+		return &Task{Kind: EncodeTask, State: TaskRunning, Renditions: renditions, Attempts: []Attempt{{Headers: headers, Outcome: OutcomeRunning}}}
+	}
+	r := Record{Tasks: []*Task{running("ada", "1080p", "720p"), running("", "480p"), running("x264", "480p", "360p")}}
+	for name, want := range map[string]string{"1080p": "ada", "720p": "ada", "480p": "x264", "360p": "x264", "240p": ""} {
+		if got := r.Headers([]string{name}); got != want {
+			t.Errorf("%s has the headers %q, want %q", name, got, want)
+		}
 	}
 }
 
@@ -34,7 +47,7 @@ func TestStartingAnAttemptNotesItsHeaders(t *testing.T) {
 	s := begin(t)
 	s.plan(testPlan("etag"))
 	s.then(s.Start(Assignment{Task: "encode-00000", Attempt: 1, Encoder: "h264_nvenc", Headers: "ada"}, noon))
-	if got := s.Headers(); got != "ada" {
+	if got := s.Headers([]string{"240p"}); got != "ada" {
 		t.Errorf("the job's headers are %q", got)
 	}
 }

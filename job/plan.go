@@ -39,6 +39,11 @@ func PlanTasks(id ID, spec Spec, plan Plan, whole ...int) []Task {
 	return tasks
 }
 
+// InParts says whether several encoders make a plan's renditions, each some of them.
+func (p *Plan) InParts() bool {
+	return p != nil && slices.ContainsFunc(p.Renditions, func(r Rendition) bool { return r.Encoder != p.Renditions[0].Encoder })
+}
+
 // Whole are the indices of the chunks whose ladder one task makes although the plan has
 // groups.
 func (r Record) Whole() []int {

@@ -263,8 +263,14 @@ func TestANewLeaderKnowsBothAttempts(t *testing.T) {
 	}
 }
 
-// upgrading is a cluster with a peer that knows no backups.
+// upgrading is a cluster with a peer that knows no backups, and no plans of several
+// encoders.
 type upgrading struct{ state }
+
+func (u upgrading) Understands(command cluster.Command) bool {
+	plan, is := command.(cluster.PlanJob)
+	return !is || !plan.Plan.InParts()
+}
 
 func (u upgrading) Propose(ctx context.Context, command cluster.Command) (any, error) {
 	starts, _ := command.(cluster.StartAttempts)

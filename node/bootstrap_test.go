@@ -22,11 +22,11 @@ func TestTheFirstKeyIsMadeOnceAndEveryOtherPeerSaysWhere(t *testing.T) {
 	if _, _, err := adminKey(filepath.Join(interrupted, AdminKeyFile), r.time); err != nil {
 		t.Fatal(err)
 	}
-	if err := bootstrapLeader(t.Context(), r.peer, "n1", first, logger); err != nil {
+	if err := bootstrapLeader(t.Context(), r.peer.Office(), "n1", first, logger); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{interrupted, first, later} { // each leads later on
-		if err := bootstrapLeader(t.Context(), r.peer, "n2", dir, logger); err != nil {
+		if err := bootstrapLeader(t.Context(), r.peer.Office(), "n2", dir, logger); err != nil {
 			t.Fatal(err)
 		}
 	}

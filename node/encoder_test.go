@@ -88,7 +88,7 @@ func TestAJobThatIsPlannedAgainKeepsItsEncoder(t *testing.T) {
 			plan := job.Plan{DelayFrames: row.DelayFrames, Renditions: []job.Rendition{
 				{Name: "240p", Codec: job.H264, Encoder: "h264_nvenc", CRF: row.CRF[job.Standard]},
 			}}
-			old := madeBy(plan, "libx264", job.Standard)
+			old := madeBy(plan, []string{"libx264"}, job.Standard)
 			if old.Renditions[0].CRF == plan.Renditions[0].CRF || plan.Renditions[0].Encoder != "h264_nvenc" {
 				t.Fatalf("%+v and %+v share their renditions or a quality", old, plan)
 			}

@@ -55,19 +55,23 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	view = l.survey.look(view)
 	type kept struct{ from, kind, labels string } // what the next best depends on
 	best := make(map[kept]hwaccel.Row)
-	giveUp := func(j *surveyed, reason string) {
-		key := kept{j.row.Encoder, j.record.Job.Spec.RequiredKind(), labelsFor(j.record.Job.Spec)}
+	giveUp := func(j *surveyed, from hwaccel.Row, reason string) {
+		key := kept{from.Encoder, j.record.Job.Spec.RequiredKind(), labelsFor(j.record.Job.Spec)}
 		to, known := best[key]
 		if !known {
-			to, _ = l.nextBest(view, j.row, j.record.Job.Spec)
+			to, _ = l.nextBest(view, from, j.record.Job.Spec)
 			best[key] = to
 		}
 		if to.Encoder != "" {
-			changes[j.record.Job.ID] = changeTo(j.record, j.row, to, reason)
+			changes[j.record.Job.ID] = changeTo(j.record, from, to, reason)
 		}
 	}
 	for j := range l.survey.worn {
-		giveUp(j, j.worn)
+		for _, m := range j.makings {
+			if m.worn != "" {
+				giveUp(j, m.row, m.worn)
+			}
+		}
 	}
 	for with, jobs := range l.survey.waiting {
 		if l.offered(view, with) {
@@ -83,12 +87,13 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 			continue
 		}
 		others := l.offered(view, made{encoder: with.encoder, labels: with.labels})
+		row, _ := hwaccel.Encoder(with.encoder)
 		for j := range jobs {
 			if others {
-				changes[j.record.Job.ID] = changeTo(j.record, j.row, j.row, fmt.Sprintf(
+				changes[j.record.Job.ID] = changeTo(j.record, row, row, fmt.Sprintf(
 					"no node has a device any more whose %s writes the headers of the chunks that were made", with.encoder))
 			} else {
-				giveUp(j, fmt.Sprintf("no node has a device with a working %s any more%s", with.encoder, l.whyNot(with.encoder)))
+				giveUp(j, row, fmt.Sprintf("no node has a device with a working %s any more%s", with.encoder, l.whyNot(with.encoder)))
 			}
 		}
 	}
@@ -96,27 +101,66 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	return changes, next
 }
 
-// made is what a job's chunks are made with: an encoder, the headers that it writes,
+// made is what chunks are made with: an encoder, the headers that it writes,
 // empty for any, and the labels that nodes must have, with commas between them.
 type made struct{ encoder, headers, labels string }
 
 // labelsFor are the labels that a job's nodes must have, as in made.
 func labelsFor(spec job.Spec) string { return strings.Join(spec.RequiredLabels(), ",") }
 
-// waits says whether any of a job's chunks waits for a device.
-func waits(record job.Record) bool {
-	return slices.ContainsFunc(record.Tasks, func(t *job.Task) bool {
-		return t.Kind == job.EncodeTask && t.State == job.TaskWaiting
-	})
+// making is an encoder that makes some renditions of a job.
+type making struct {
+	// renditions are those that one task makes of a chunk, and ladder the same for the
+	// scheduler.
+	renditions []string
+	ladder     string
+	row        hwaccel.Row
+	with       made
+	waits      bool   // whether any of their chunks waits for a device
+	worn       string // why the encoder should be given up
 }
 
-// boundTo is the encoder of a job's renditions.
-func boundTo(record job.Record) (hwaccel.Row, bool) {
+// makingsOf lists what the renditions of a job are bound to, while it is transcoded:
+// one for each list of renditions that its tasks make.
+func makingsOf(record job.Record) (list []making) {
 	plan := record.Job.Plan
-	if record.Job.Status != job.Transcoding || plan == nil || len(plan.Renditions) == 0 {
-		return hwaccel.Row{}, false
+	if record.Job.Status != job.Transcoding || plan == nil {
+		return nil
 	}
-	return hwaccel.Encoder(plan.Renditions[0].Encoder)
+	last := -1
+	for _, task := range record.Tasks {
+		if task.Kind != job.EncodeTask {
+			continue
+		}
+		if last < 0 || !slices.Equal(list[last].renditions, task.Renditions) {
+			last = slices.IndexFunc(list, func(m making) bool { return slices.Equal(m.renditions, task.Renditions) })
+		}
+		if last < 0 {
+			m, known := makingOf(record, plan, task.Renditions)
+			if !known {
+				continue
+			}
+			last, list = len(list), append(list, m)
+		}
+		list[last].waits = list[last].waits || task.State == job.TaskWaiting
+	}
+	return list
+}
+
+func makingOf(record job.Record, plan *job.Plan, names []string) (making, bool) {
+	renditions := renditionsOf(plan, names)
+	if len(renditions) == 0 {
+		return making{}, false
+	}
+	row, known := hwaccel.Encoder(renditions[0].Encoder)
+	m := making{
+		renditions: names, ladder: scheduler.Ladder(renditions), row: row,
+		with: made{row.Encoder, record.Headers(names), labelsFor(record.Job.Spec)},
+	}
+	if known && row.Kind != hwaccel.CPU {
+		m.worn = worn(record, row.Encoder)
+	}
+	return m, known
 }
 
 // worn says why a job should give up a device's encoder by what has become of

@@ -40,8 +40,8 @@ func generations(t *testing.T) (r *rig, first []Order) {
 		first = r.poll("s1", card("a", "NVIDIA L4", "ada")).Start
 	}
 	first = slices.DeleteFunc(first, func(o Order) bool { return o.Task.Kind != job.EncodeTask })
-	if len(first) != 1 || r.record().Headers() != "ada" {
-		t.Fatalf("the first encodes are %+v, the headers %q", first, r.record().Headers())
+	if len(first) != 1 || r.record().Headers([]string{"240p"}) != "ada" {
+		t.Fatalf("the first encodes are %+v, the headers %q", first, r.record().Headers([]string{"240p"}))
 	}
 	return r, first
 }
@@ -93,8 +93,8 @@ func TestARenditionWhoseHeadersNoDeviceWritesAnyMoreIsMadeAnew(t *testing.T) {
 			break
 		}
 	}
-	if len(started) == 0 || started[0].Encoder != "h264_nvenc" || r.record().Headers() != "turing" {
-		t.Fatalf("after a while the T4 is given %+v, the headers are %q", started, r.record().Headers())
+	if len(started) == 0 || started[0].Encoder != "h264_nvenc" || r.record().Headers([]string{"240p"}) != "turing" {
+		t.Fatalf("after a while the T4 is given %+v, the headers are %q", started, r.record().Headers([]string{"240p"}))
 	}
 	record := r.record()
 	if again := record.Task(first[0].Ref.Task); again.State == job.TaskFinished {

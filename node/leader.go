@@ -22,6 +22,7 @@ type state interface {
 	Propose(ctx context.Context, command cluster.Command) (any, error)
 	View(ctx context.Context) (cluster.View, error)
 	Stale() cluster.View
+	Understands(command cluster.Command) bool
 }
 
 // leader gives work to workers while its peer leads. Everything it keeps in

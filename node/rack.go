@@ -176,7 +176,7 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	r.engine.SetJob(describeJob(record))
 	inspect := record.Task(job.TaskID(job.InspectTask))
 	inspected := inspect != nil && inspect.State == job.TaskFinished
-	r.followEncoder(record)
+	r.followEncoders(record)
 	seen.blocked = false
 	for _, task := range record.Tasks {
 		had := seen.tasks[task.ID]
@@ -220,22 +220,12 @@ func (r *rack) followJob(seen *jobSeen, record job.Record, l *leader, now time.T
 	return all
 }
 
-// followEncoder tells the engine what a job's renditions are made with: the plan's
-// encoder, and the headers of the chunks that there are. What the engine has bound
+// followEncoders tells the engine what a job's renditions are made with: the plan's
+// encoders, and the headers of the chunks that there are. What the engine has bound
 // itself, and the state didn't come to have, no longer holds.
-func (r *rack) followEncoder(record job.Record) {
-	row, bound := boundTo(record)
-	if !bound {
-		return
-	}
-	headers := record.Headers()
-	var told []string
-	for _, task := range record.Tasks {
-		if task.Kind != job.EncodeTask || told != nil && slices.Equal(told, task.Renditions) {
-			continue
-		}
-		told = task.Renditions
-		r.engine.Bind(record.Job.ID, scheduler.Ladder(renditionsOf(record.Job.Plan, told)), row.Encoder, headers)
+func (r *rack) followEncoders(record job.Record) {
+	for _, m := range makingsOf(record) {
+		r.engine.Bind(record.Job.ID, m.ladder, m.row.Encoder, m.with.headers)
 	}
 }
 

@@ -157,22 +157,27 @@ func (l *leader) forget(news map[job.ID]bool) {
 // x264 veryfast: 40 times real time on one core against 1080p30 at once.
 const audioPixels = 1920 * 1080 / 40
 
-// planCommand binds a plan's renditions to an encoder and cuts its timeline, for the
+// planCommand binds a plan's renditions to encoders and cuts its timeline, for the
 // rack as it is: what its inspection was given is what the rack does most with, and
 // if all jobs took that the other devices would have nothing to do. A job that is
-// planned again keeps its encoder while that is offered, and its cuts where the
+// planned again keeps its encoders while they are offered, and its cuts where the
 // timeline is the same, so that finished chunks can be kept.
 func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.Command {
 	record, _ := l.state.Stale().Record(ref.Job)
 	var whole []int
 	if record.Job != nil && record.Job.Plan != nil && record.Job.Plan.Timeline == plan.Timeline {
-		plan = l.asBefore(plan, record.Job)
 		plan.Chunks, plan.Groups = record.Job.Plan.Chunks, groupsOf(plan, record.Job.Plan.Groups)
+		plan = l.asBefore(plan, record.Job)
 		whole = record.Whole()
 	} else {
 		outlook := l.outlook(record, plan)
 		if record.Job != nil {
-			plan = madeBy(plan, outlook.Encoder, record.Job.Spec.Quality)
+			one := plan
+			plan = madeBy(one, outlook.EncodersOf(len(one.Renditions)), record.Job.Spec.Quality)
+			if !l.state.Understands(cluster.PlanJob{Plan: plan}) { // a peer that may lead next isn't upgraded yet
+				outlook.Parts = nil
+				plan = madeBy(one, outlook.EncodersOf(len(one.Renditions)), record.Job.Spec.Quality)
+			}
 		}
 		var err error
 		if plan, whole, err = scheduler.Arrange(plan, outlook); err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
@@ -205,34 +210,45 @@ func groupsOf(plan job.Plan, groups [][]string) [][]string {
 	return kept
 }
 
-// madeBy is a plan whose renditions are made by an encoder, of the codec that they
-// have; the plan as it is if there is no such encoder.
-func madeBy(plan job.Plan, encoder string, quality job.Quality) job.Plan {
-	row, known := hwaccel.Encoder(encoder)
-	if !known || len(plan.Renditions) == 0 || plan.Renditions[0].Encoder == encoder || plan.Renditions[0].Codec != row.Codec {
-		return plan
+// madeBy is a plan whose renditions are made by these encoders, of the codec that they
+// have; the plan as it is where one isn't such an encoder.
+func madeBy(plan job.Plan, encoders []string, quality job.Quality) job.Plan {
+	made := plan
+	made.Renditions, made.DelayFrames = slices.Clone(plan.Renditions), 0
+	for i, encoder := range encoders {
+		rendition := &made.Renditions[i]
+		row, known := hwaccel.Encoder(encoder)
+		if !known || rendition.Codec != row.Codec {
+			return plan
+		}
+		if rendition.Encoder != row.Encoder {
+			rendition.Encoder, rendition.CRF = row.Encoder, constantQuality(row, quality)
+		}
+		made.DelayFrames = max(made.DelayFrames, row.DelayFrames)
 	}
-	plan.Renditions = slices.Clone(plan.Renditions)
-	for i := range plan.Renditions {
-		plan.Renditions[i].Encoder, plan.Renditions[i].CRF = row.Encoder, constantQuality(row, quality)
-	}
-	plan.DelayFrames = row.DelayFrames
-	return plan
+	return made
 }
 
-// asBefore is a plan that is made by the encoder of the job's plan before it, if a
-// node offers that.
+// asBefore is a plan whose renditions are made by the encoders of the job's plan before
+// it, if nodes offer those; all by the first of them where the ladder stays whole.
 func (l *leader) asBefore(plan job.Plan, before *job.Job) job.Plan {
-	if len(before.Plan.Renditions) == 0 {
+	had := before.Plan.Renditions
+	if len(had) == 0 {
 		return plan
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	encoder := before.Plan.Renditions[0].Encoder
-	if !l.offered(l.state.Stale(), made{encoder: encoder, labels: labelsFor(before.Spec)}) {
-		return plan
+	encoders := make([]string, len(plan.Renditions))
+	for i, rendition := range plan.Renditions {
+		encoders[i] = had[0].Encoder
+		if at := slices.IndexFunc(had, func(r job.Rendition) bool { return r.Name == rendition.Name }); at >= 0 && len(plan.Groups) > 0 {
+			encoders[i] = had[at].Encoder
+		}
+		if !l.offered(l.state.Stale(), made{encoder: encoders[i], labels: labelsFor(before.Spec)}) {
+			return plan
+		}
 	}
-	plan = madeBy(plan, encoder, before.Spec.Quality)
+	plan = madeBy(plan, encoders, before.Spec.Quality)
 	plan.DelayFrames = max(plan.DelayFrames, before.Plan.DelayFrames) // that of an encoder before this one
 	return plan
 }

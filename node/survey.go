@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"millrace/cluster"
-	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -21,7 +20,7 @@ type survey struct {
 	byID map[job.ID]*surveyed
 	held map[string]*hand // by node
 	// waiting are the jobs whose chunks wait, by what those must be made with, and
-	// worn those whose encoder should be given up.
+	// worn those of which an encoder should be given up.
 	waiting map[made]map[*surveyed]bool
 	worn    map[*surveyed]bool
 	// news are the jobs that came, changed or went since they were taken.
@@ -34,14 +33,7 @@ type survey struct {
 type surveyed struct {
 	record  job.Record
 	holders []holding // of its tasks
-	// row is the encoder of its renditions, if it is bound to one, with is what its
-	// chunks are made with, worn is why that should be given up, and waits says
-	// whether any of its chunks waits.
-	row   hwaccel.Row
-	bound bool
-	with  made
-	worn  string
-	waits bool
+	makings []making  // what its renditions are bound to
 	// work is measured when its progress is asked for, nil before.
 	work *workload
 }
@@ -129,7 +121,7 @@ func (s *survey) note(record job.Record) {
 			s.count(j, task, attempt, 1)
 		}
 	}
-	s.noteEncoder(j)
+	s.noteEncoders(j)
 	if s.news[id] = true; record.Job.Status.Terminal() {
 		s.moves.forget(id)
 	} else {
@@ -137,23 +129,19 @@ func (s *survey) note(record job.Record) {
 	}
 }
 
-// noteEncoder takes note of what a job's chunks are made with.
-func (s *survey) noteEncoder(j *surveyed) {
-	if j.row, j.bound = boundTo(j.record); !j.bound {
-		return
-	}
-	j.with, j.waits = made{j.row.Encoder, j.record.Headers(), labelsFor(j.record.Job.Spec)}, waits(j.record)
-	if j.row.Kind != hwaccel.CPU {
-		j.worn = worn(j.record, j.row.Encoder)
-	}
-	switch {
-	case j.worn != "":
-		s.worn[j] = true
-	case j.waits:
-		if s.waiting[j.with] == nil {
-			s.waiting[j.with] = make(map[*surveyed]bool)
+// noteEncoders takes note of what a job's chunks are made with.
+func (s *survey) noteEncoders(j *surveyed) {
+	j.makings = makingsOf(j.record)
+	for _, m := range j.makings {
+		switch {
+		case m.worn != "":
+			s.worn[j] = true
+		case m.waits:
+			if s.waiting[m.with] == nil {
+				s.waiting[m.with] = make(map[*surveyed]bool)
+			}
+			s.waiting[m.with][j] = true
 		}
-		s.waiting[j.with][j] = true
 	}
 }
 
@@ -180,8 +168,10 @@ func (s *survey) release(j *surveyed) {
 		s.count(j, h.task, h.attempt, -1)
 	}
 	delete(s.worn, j)
-	if delete(s.waiting[j.with], j); len(s.waiting[j.with]) == 0 {
-		delete(s.waiting, j.with)
+	for _, m := range j.makings {
+		if delete(s.waiting[m.with], j); len(s.waiting[m.with]) == 0 {
+			delete(s.waiting, m.with)
+		}
 	}
 }
 

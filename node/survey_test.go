@@ -131,7 +131,10 @@ func (r *rig) firstChunk(id job.ID) job.TaskID {
 func described(s *survey) []string {
 	list := []string{fmt.Sprint(len(s.held), len(s.worn))}
 	for _, j := range s.all() {
-		list = append(list, fmt.Sprint(j.record.Job.ID, j.bound, j.with, j.worn, j.waits, s.waiting[j.with][j], s.worn[j], s.moves.of[j.record.Job.ID] != nil))
+		list = append(list, fmt.Sprint(j.record.Job.ID, s.worn[j], s.moves.of[j.record.Job.ID] != nil))
+		for _, m := range j.makings {
+			list = append(list, fmt.Sprint(j.record.Job.ID, m, s.waiting[m.with][j]))
+		}
 		for _, h := range j.holders {
 			held := s.held[h.attempt.Node]
 			list = append(list, fmt.Sprint(h.ref, h.task.State, held.jobs[j], held.sessions, held.stopping))

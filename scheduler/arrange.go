@@ -7,9 +7,13 @@ import (
 )
 
 // Arrange cuts a plan's timeline into chunks and says in which groups of renditions
-// ladders are made, for a rack of which a job can expect so much, and which chunks'
+// ladders are made (in the outlook's parts, where it has any), for a rack of which a job can expect so much, and which chunks'
 // ladders stay whole all the same. It fails only for a timeline that isn't valid.
 func Arrange(plan job.Plan, outlook Outlook) (_ job.Plan, whole []int, err error) {
+	if len(outlook.Parts) > 0 {
+		plan, err = arrangeParts(plan, outlook.Parts)
+		return plan, nil, err
+	}
 	plan.Groups = Split(plan, outlook)
 	counts := CutFor(plan.Timeline, outlook, plan.Source.Leads)
 	if outlook.Run == 0 && plan.Groups == nil {
@@ -54,13 +58,13 @@ func alone(plan job.Plan, outlook Outlook, counts []int) []piece {
 	}
 	l := newLone(plan, outlook.Slots, outlook.SecondsPerFrame, groups)
 	longest := segmentsIn(longestChunk, plan.Timeline.At(plan.Timeline.SegmentFrames))
-	best, soonest := l.improve(best, longest)
+	best, soonest := improve(best, longest, len(groups) > 1, l.end)
 	if segments := plan.Timeline.Segments(); segments <= mostPieces {
 		single := make([]int, segments)
 		for i := range single {
 			single[i] = 1
 		}
-		if other, end := l.improve(piecesOf(single), longest); end < soonest {
+		if other, end := improve(piecesOf(single), longest, len(groups) > 1, l.end); end < soonest {
 			return other
 		}
 	}

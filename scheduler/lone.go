@@ -190,17 +190,18 @@ func (l *lone) add(seconds float64) float64 {
 	return slot.at
 }
 
-// improve moves cuts, joins, cuts and divides pieces for as long as that ends the job
-// sooner, and says when that is. No piece gets longer than so many segments.
-func (l *lone) improve(pieces []piece, longest int) ([]piece, float64) {
-	end := l.end(pieces)
+// improve moves cuts, joins, cuts and divides pieces, where they may be, for as long as
+// that ends the job sooner, and says when that is. No piece gets longer than so many
+// segments.
+func improve(pieces []piece, longest int, divide bool, ends func([]piece) float64) ([]piece, float64) {
+	end := ends(pieces)
 	for looks, improved := 0, true; improved; {
 		improved = false
-		for changed := range l.changes(pieces, longest) {
+		for changed := range changes(pieces, longest, divide) {
 			if looks++; looks > mostLooks {
 				return pieces, end
 			}
-			if sooner := l.end(changed); sooner < end*worthChange {
+			if sooner := ends(changed); sooner < end*worthChange {
 				pieces, end, improved = changed, sooner, true
 				break
 			}
@@ -210,14 +211,14 @@ func (l *lone) improve(pieces []piece, longest int) ([]piece, float64) {
 }
 
 // changes are the ways to cut that differ from one in one place.
-func (l *lone) changes(pieces []piece, longest int) iter.Seq[[]piece] {
+func changes(pieces []piece, longest int, divide bool) iter.Seq[[]piece] {
 	// replaced has others in the place of count pieces.
 	replaced := func(at, count int, others ...piece) []piece {
 		return slices.Replace(slices.Clone(pieces), at, at+count, others...)
 	}
 	return func(yield func([]piece) bool) {
 		for i, p := range pieces {
-			if len(l.shares) > 1 && !yield(replaced(i, 1, piece{p.first, p.count, !p.divided})) {
+			if divide && !yield(replaced(i, 1, piece{p.first, p.count, !p.divided})) {
 				return
 			}
 			for n := 1; n < p.count && len(pieces) < mostPieces; n++ {

@@ -16,6 +16,9 @@ type Outlook struct {
 	// Encoder is the one of the work's that suits the job best, by which all of it is
 	// made; empty if no device has any.
 	Encoder string
+	// Parts is how the ladder is divided between two encoders, where a job that has the
+	// rack to itself ends sooner so; none where Encoder makes all of it.
+	Parts []Part
 	// Slots is how many of its chunks can run at once.
 	Slots int
 	// Places is how many tasks can run at once without sharing what one of them
@@ -67,6 +70,9 @@ func (e *Engine) Outlook(id job.ID, work Work, frames int64) Outlook {
 			outlook.Encoder, outlook.Slots, outlook.Places, outlook.SecondsPerFrame = encoder, slots, most.places, float64(slots)/perSecond
 		}
 	}
+	if outlook.Run == 0 && outlook.Encoder != "" {
+		outlook.Parts = e.parts(work, frames, soonest)
+	}
 	if q := e.jobs[id]; q != nil && outlook.Run > 0 {
 		outlook.After = e.after(q, outlook.Encoder, float64(frames)*outlook.SecondsPerFrame/float64(max(1, outlook.Slots)))
 	}
@@ -114,6 +120,7 @@ type capacity struct {
 	places    int     // see Outlook
 	perSecond float64 // frames
 	fixed     float64 // seconds for each task
+	threads   float64 // of CPUs, that all slots take up
 }
 
 // run is how long a task of so many frames takes in one of the slots, in seconds.
@@ -144,6 +151,7 @@ func (p *pile) capacities() []capacity {
 		}
 		list[i].perSecond += float64(n) / w.perFrame()
 		list[i].fixed = w.fixed
+		list[i].threads += float64(n) * float64(w.need[Threads]) / Thread
 	}
 	return list
 }

@@ -99,7 +99,11 @@ var gpuMeasured sync.Once
 
 // start starts the peer with a GPU that has been tried and is much faster than
 // the CPU.
-func (p *gpuPeer) start() {
+func (p *gpuPeer) start() { p.startAs(nil) }
+
+// startAs starts the peer with a GPU that has been tried, and with encoders that make
+// so many frames of 360p a second; nil is a fast GPU.
+func (p *gpuPeer) startAs(framesPerSecond map[string]float64) {
 	p.t.Helper()
 	kept := filepath.Join(rig.Shared(), "gpu-profiles.json")
 	gpuMeasured.Do(func() {
@@ -115,13 +119,41 @@ func (p *gpuPeer) start() {
 		}
 		makeFast(p.t, profiles, kept)
 	})
-	rig.CopyFile(p.t, kept, filepath.Join(p.data, "profiles.json"))
+	profiles := filepath.Join(p.data, "profiles.json")
+	rig.CopyFile(p.t, kept, profiles)
+	if framesPerSecond != nil {
+		changeProfiles(p.t, profiles, profiles, func(_ string, encoder map[string]any) {
+			if fps := framesPerSecond[encoder["encoder"].(string)]; fps > 0 {
+				encoder["frames_per_second"] = map[string]any{"360p": fps}
+			}
+		})
+	}
 	p.launch()
 	p.ready()
 }
 
 // makeFast makes the measurements of the GPU those of one.
 func makeFast(t *testing.T, from, to string) {
+	t.Helper()
+	works := false
+	changeProfiles(t, from, to, func(device string, e map[string]any) {
+		if !strings.Contains(device, gpuName) {
+			return
+		}
+		if e["encoder"] == "h264_nvenc" && e["works"] == true {
+			e["frames_per_second"], e["sessions"], works = map[string]any{"360p": 9000, "1080p": 1000}, 8, true
+		}
+		if e["encoder"] == "hevc_nvenc" && !strings.Contains(e["reason"].(string), "no encoder") {
+			t.Errorf("hevc_nvenc has the reason %q", e["reason"])
+		}
+	})
+	if !works {
+		t.Fatal("the stand-in GPU doesn't work")
+	}
+}
+
+// changeProfiles copies a file of profiles with each encoder of each device changed.
+func changeProfiles(t *testing.T, from, to string, change func(device string, encoder map[string]any)) {
 	t.Helper()
 	text, err := os.ReadFile(from)
 	if err != nil {
@@ -131,23 +163,10 @@ func makeFast(t *testing.T, from, to string) {
 	if err := json.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
-	works := false
 	for key, profile := range file["profiles"].(map[string]any) {
-		if !strings.Contains(key, gpuName) {
-			continue
-		}
 		for _, encoder := range profile.(map[string]any)["encoders"].([]any) {
-			e := encoder.(map[string]any)
-			if e["encoder"] == "h264_nvenc" && e["works"] == true {
-				e["frames_per_second"], e["sessions"], works = map[string]any{"360p": 9000, "1080p": 1000}, 8, true
-			}
-			if e["encoder"] == "hevc_nvenc" && !strings.Contains(e["reason"].(string), "no encoder") {
-				t.Errorf("hevc_nvenc has the reason %q", e["reason"])
-			}
+			change(key, encoder.(map[string]any))
 		}
-	}
-	if !works {
-		t.Fatalf("the stand-in GPU doesn't work: %s", text)
 	}
 	if text, err = json.Marshal(file); err == nil {
 		err = os.WriteFile(to, text, 0o600)
@@ -197,6 +216,47 @@ func TestAGPUThatWorksMakesTheJob(t *testing.T) {
 		}
 	}
 	rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "240p"))
+}
+
+// TestALadderIsMadeByTheGPUAndTheCPUTogether where a job has both to itself, and what the
+// CPU made stays when the GPU breaks.
+func TestALadderIsMadeByTheGPUAndTheCPUTogether(t *testing.T) {
+	broken := `echo "[h264_nvenc @ 0x1] [error] InitializeEncoder failed: invalid param (8): (no details)" >&2; exit 1`
+	for name, test := range map[string]struct {
+		lines string // in place of the GPU's encodes
+		by    map[string]string
+	}{
+		"to the end":          {"", map[string]string{"360p": "h264_nvenc", "240p": "libx264"}},
+		"until the GPU fails": {broken, map[string]string{"360p": "libx264", "240p": "libx264"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newGPUPeer(t)
+			p.startAs(map[string]float64{"h264_nvenc": 110, "libx264": 60})
+			if test.lines != "" {
+				p.breaks(test.lines)
+			}
+			created := p.submit(request(p.peer, p.put(rig.Numbered(t, longSeconds), "clip.mp4"), "360p", "240p"))
+			completed := p.await(created.ID, job.Completed)
+			for _, rendition := range completed.Renditions {
+				if rendition.Encoder != test.by[rendition.Name] {
+					t.Errorf("%s is made by %s", rendition.Name, rendition.Encoder)
+				}
+			}
+			for _, k := range completed.Tasks {
+				if k.Kind != job.EncodeTask {
+					continue
+				}
+				if len(k.Renditions) != 1 || k.Last().Encoder != test.by[k.Renditions[0]] {
+					t.Errorf("%s of %v ended as %s", k.ID, k.Renditions, text(k.Attempts))
+				}
+				if k.Renditions[0] == "240p" && len(k.Attempts) > 1 {
+					t.Errorf("%s is made again: %s", k.ID, text(k.Attempts))
+				}
+			}
+			rig.CheckLadder(t, filepath.Join(p.outputs, "out"), rig.NumberedLadder(longSeconds, "360p", "240p"))
+		})
+	}
 }
 
 func TestAJobGoesOnInSoftwareWhenTheGPUsEncoderBreaks(t *testing.T) {

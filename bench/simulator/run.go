@@ -43,11 +43,9 @@ type simulation struct {
 type state struct {
 	record job.Record
 	index  map[job.TaskID]int
-	// encoders can make its chunks: one, or any where the policy chooses with the first.
-	encoders string
-	open     int // tasks that the package task waits for
-	first    float64
-	began    bool
+	open   int // tasks that the package task waits for
+	first  float64
+	began  bool
 }
 
 // attempt is one under way.
@@ -183,7 +181,7 @@ func (s *simulation) describe(st *state, task *job.Task) (scheduler.Work, int64)
 			}
 		}
 		work := u.work(task.Kind, renditions)
-		work.Encoders = st.encoders
+		work.Encoders = renditions[0].Encoder
 		return work, task.Chunk.Frames.Len()
 	case job.AudioTask:
 		return u.work(task.Kind, nil), u.frames
@@ -272,7 +270,9 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	u := s.uploads[ref.Job]
 	plan := u.plan()
 	outlook := s.policy.outlook(u.id, u.work(job.EncodeTask, plan.Renditions), u.frames)
-	st.encoders = outlook.Encoder
+	for i, encoder := range outlook.EncodersOf(len(plan.Renditions)) { // or any, where the policy chooses with the first chunk
+		plan.Renditions[i].Encoder = encoder
+	}
 	plan, whole, err := scheduler.Arrange(plan, outlook)
 	if err != nil {
 		panic(err)
