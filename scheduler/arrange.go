@@ -7,8 +7,9 @@ import (
 )
 
 // Arrange cuts a plan's timeline into chunks and says in which groups of renditions
-// ladders are made (in the outlook's parts, where it has any), for a rack of which a job can expect so much, and which chunks'
-// ladders stay whole all the same. It fails only for a timeline that isn't valid.
+// ladders are made (the outlook's parts, where it has any), for a rack of which a job can
+// expect so much, and which chunks' ladders stay whole all the same. It fails only for a
+// timeline that isn't valid.
 func Arrange(plan job.Plan, outlook Outlook) (_ job.Plan, whole []int, err error) {
 	if len(outlook.Parts) > 0 {
 		plan, err = arrangeParts(plan, outlook.Parts)
