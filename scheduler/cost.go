@@ -8,12 +8,13 @@ import (
 // costs learns how much longer work takes than profiles say: a profile is of
 // one clip at a few sizes, on a device that did nothing else.
 //
-// It keeps a ratio of real to profiled time for each kind of work, one for each
-// class of devices against that, and one for each device against its class; an
-// estimate is the product. What has done little is taken to be like what it is
-// part of.
+// It keeps a ratio of real to profiled time for each kind of work with one ladder, one
+// for each class of devices against that, and one for each device against its class; an
+// estimate is the product. What has done little is taken to be like what it is part of,
+// and a ladder that was made little like others of that kind of work.
 type costs struct {
-	works   map[string]*learned // by bucket: encoder, ladder and source codec
+	kinds   map[string]*average // by encoder, source codec and density
+	works   map[string]*learned // by bucket: a kind and a ladder
 	devices map[string]deviceCosts
 	// errors are the latest estimates' relative errors, made before the
 	// attempt was learned from.
@@ -22,10 +23,11 @@ type costs struct {
 	seen   int // observations
 }
 
-// learned is what was learned of one kind of work. Ways hold it, and devices hold
-// their deviceCosts, so that no decision has to find them by their names.
+// learned is what was learned of one kind of work with one ladder. Ways hold it, and
+// devices hold their deviceCosts, so that no decision has to find them by their names.
 type learned struct {
 	average
+	kind    *average
 	classes map[string]*average // by the class's key
 }
 
@@ -53,7 +55,7 @@ const (
 )
 
 func newCosts() costs {
-	return costs{works: make(map[string]*learned), devices: make(map[string]deviceCosts)}
+	return costs{kinds: make(map[string]*average), works: make(map[string]*learned), devices: make(map[string]deviceCosts)}
 }
 
 func (a *average) add(log float64) {
@@ -61,11 +63,14 @@ func (a *average) add(log float64) {
 	a.log += (log - a.log) / min(a.n, learnFrom)
 }
 
-// of finds or makes what is learned of a bucket.
-func (c *costs) of(bucket string) *learned {
+// of finds or makes what is learned of a bucket, which is of a kind.
+func (c *costs) of(kind, bucket string) *learned {
+	if c.kinds[kind] == nil {
+		c.kinds[kind] = &average{}
+	}
 	work := c.works[bucket]
 	if work == nil {
-		work = &learned{classes: make(map[string]*average)}
+		work = &learned{kind: c.kinds[kind], classes: make(map[string]*average)}
 		c.works[bucket] = work
 	}
 	return work
@@ -92,14 +97,16 @@ func (d deviceCosts) ratio(work *learned) float64 { return math.Exp(d[work].trus
 
 // recall takes a way's averages from what was learned.
 func (w *way) recall(c *costs) {
-	w.work = c.of(w.bucket)
+	w.work = c.of(w.kind, w.bucket)
 	w.onClass = w.work.on(w.class.key)
 	w.follow(w.ratio())
 }
 
 // ratio is the logarithm of how much longer work takes by a way than its profile
 // says, 0 before anything is known.
-func (w *way) ratio() float64 { return w.work.trusted() + w.onClass.trusted() }
+func (w *way) ratio() float64 {
+	return w.work.trusted() + w.onClass.trusted()
+}
 
 // follow makes a ratio that was learned the way's own.
 func (w *way) follow(ratio float64) { w.followed, w.learned = ratio, math.Exp(ratio) }
@@ -113,6 +120,11 @@ func (a *average) trusted() float64 {
 	return a.log * a.n / (a.n + trustAfter)
 }
 
+// trusted is a ladder's logarithm, the more that of its kind of work the less it rests on.
+func (l *learned) trusted() float64 {
+	return l.average.trusted() + l.kind.trusted()*trustAfter/(l.n+trustAfter)
+}
+
 // learn takes what an attempt really took, against what the profile said and
 // what was expected of it.
 func (c *costs) learn(w *way, device deviceCosts, profiled, expected, took float64) {
@@ -122,6 +134,7 @@ func (c *costs) learn(w *way, device deviceCosts, profiled, expected, took float
 	c.note(math.Abs(expected-took) / took)
 	c.seen++
 	log := math.Log(min(max(took/profiled, 1.0/wildest), wildest))
+	w.work.kind.add(log)
 	w.work.add(log)
 	log -= w.work.trusted()
 	w.onClass.add(log)
@@ -132,7 +145,7 @@ func (c *costs) learn(w *way, device deviceCosts, profiled, expected, took float
 // device alone, and not of its class and the work.
 func (d deviceCosts) learn(w *way, ratio float64) {
 	log := math.Log(min(max(ratio, 1.0/wildest), wildest))
-	d.of(w.work).add(log - w.work.trusted() - w.onClass.trusted())
+	d.of(w.work).add(log - w.ratio())
 }
 
 // of finds or makes what is learned of a work on the device.

@@ -46,6 +46,40 @@ func TestEstimatesAreRightAfterTenTasksOfAKind(t *testing.T) {
 	})
 }
 
+// TestALadderThatWasNeverMadeIsTakenToBeLikeOthers of its kind of work, and no longer once
+// it was made itself.
+func TestALadderThatWasNeverMadeIsTakenToBeLikeOthers(t *testing.T) {
+	e := engineWith(cpuNode("a", 1, nil))
+	encode := func(change func(*Work), times float64) (expected float64) {
+		queue(e, Job{ID: "j"}, ladderWork(func(w *Work) { w.Encoders = "libx264"; change(w) }), 600)
+		a := e.Decide()[0]
+		ref := job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}
+		profiled := e.runs[ref].profiled
+		e.End(ref, time.Duration(times*profiled*float64(time.Second)))
+		e.RemoveJob("j")
+		return a.Expected.Seconds() / profiled
+	}
+	usual, small := func(*Work) {}, func(w *Work) { w.Ladder = "640x360,426x240" }
+	for range 40 {
+		encode(usual, 2)
+	}
+	if got := encode(func(w *Work) { w.SourceCodec = "hevc" }, 1); math.Abs(got-1) > 0.01 {
+		t.Errorf("of another codec it is expected to take %.2f of its profile", got)
+	}
+	if got := encode(small, 0.5); got < 1.8 || got > 2.1 {
+		t.Errorf("where others take 2 times their profile, it is expected to take %.2f of its own", got)
+	}
+	for range 40 {
+		encode(small, 0.5)
+	}
+	if got := encode(small, 0.5); math.Abs(got-0.5) > 0.05 {
+		t.Errorf("made 40 times in half its profile, it is expected to take %.2f of that", got)
+	}
+	if got := encode(usual, 2); math.Abs(got-2) > 0.1 {
+		t.Errorf("the usual ladder is expected to take %.2f of its profile", got)
+	}
+}
+
 // TestOneJobsHardPicturesAreLearnedOnce ends many attempts of one job that all
 // began before any of them ended: what one taught isn't taught again by the next.
 func TestOneJobsHardPicturesAreLearnedOnce(t *testing.T) {

@@ -27,12 +27,12 @@ type Engine struct {
 	byWork map[Work]*pile
 	// cleanups are the piles of what may be done anywhere in the end.
 	cleanups []*pile
-	// byBucket are the ways whose speed is learned together.
-	byBucket map[string]*alike
-	active   []*pile
-	orgs     map[string]*org
-	jobs     map[job.ID]*queued
-	runs     map[job.Ref]*run
+	// byBucket and byKind are the ways whose speed is learned together.
+	byBucket, byKind map[string]*alike
+	active           []*pile
+	orgs             map[string]*org
+	jobs             map[job.ID]*queued
+	runs             map[job.Ref]*run
 	// waiting counts the tasks of admitted jobs; demand weighs them.
 	waiting int
 	demand  float64
@@ -105,7 +105,7 @@ func NewEngine(epoch time.Time) *Engine {
 	return &Engine{
 		epoch: epoch, nodes: make(map[string]*host),
 		classByKey: make(map[string]*class), hostsByKey: make(map[string]*hostClass),
-		byWork: make(map[Work]*pile), byBucket: make(map[string]*alike), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
+		byWork: make(map[Work]*pile), byBucket: make(map[string]*alike), byKind: make(map[string]*alike), orgs: make(map[string]*org), jobs: make(map[job.ID]*queued),
 		runs: make(map[job.Ref]*run), costs: newCosts(), pricedAt: -1, mixes: make(map[*pile]*mix),
 	}
 }
@@ -308,14 +308,19 @@ func (e *Engine) addWays(p *pile, c *class) {
 		w := &list[i]
 		w.pile = p
 		w.recall(&e.costs)
-		if e.byBucket[w.bucket] == nil {
-			e.byBucket[w.bucket] = &alike{}
-		}
-		w.alike = e.byBucket[w.bucket]
-		w.alike.ways = append(w.alike.ways, w)
+		w.alike, w.akin = join(e.byBucket, w.bucket, w), join(e.byKind, w.kind, w)
 		p.ways, c.ways = append(p.ways, w), append(c.ways, w)
 	}
 	if len(list) > 0 {
 		p.mixed = p.isMixed()
 	}
+}
+
+// join adds a way to those whose speed is learned together under a name.
+func join(by map[string]*alike, name string, w *way) *alike {
+	if by[name] == nil {
+		by[name] = &alike{}
+	}
+	by[name].ways = append(by[name].ways, w)
+	return by[name]
 }

@@ -318,8 +318,12 @@ func (e *Engine) learn(r *run, took float64) {
 	}
 	r.job.ratio.add(math.Log(min(max(took*r.ratio/r.expected, 1.0/wildest), wildest)))
 	e.costs.learn(w, r.device.costs, r.profiled, r.expected, took)
-	// What was learned of the work counts on every class.
-	for _, other := range w.alike.ways {
+	// What was learned of the work counts on every class, and if it is much for all ladders.
+	ways := w.alike.ways
+	if of := w.work.kind.trusted(); of-w.akin.followed > relearnMore || of-w.akin.followed < relearnLess {
+		w.akin.followed, ways = of, w.akin.ways
+	}
+	for _, other := range ways {
 		ratio := other.ratio()
 		if more := ratio - other.followed; other.class == w.class || more > relearnMore || more < relearnLess {
 			other.follow(ratio)

@@ -149,7 +149,7 @@ func plainWays(work Work, c *class) []way {
 	if c.spec.Kind != hwaccel.CPU || !stray && !c.meets(work, "") {
 		return nil
 	}
-	w := way{class: c, learned: 1, bucket: string(work.Kind), stray: stray}
+	w := way{class: c, learned: 1, bucket: string(work.Kind), kind: string(work.Kind), stray: stray}
 	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {
@@ -176,7 +176,8 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 		effort = float64(work.Effort) / 100
 	}
 	w := way{class: c, encoder: encoder, learned: 1, fixed: startSeconds}
-	w.bucket = fmt.Sprintf("%s %s %s %d", encoder, work.Ladder, work.SourceCodec, work.Density)
+	w.kind = fmt.Sprintf("%s %s %d", encoder, work.SourceCodec, work.Density)
+	w.bucket = w.kind + " " + work.Ladder
 	largest, area := 0, 0
 	for _, pixels := range sizes {
 		largest = max(largest, pixels)

@@ -146,15 +146,16 @@ type way struct {
 	seconds, fixed float64
 	// divisible ways go faster with more threads.
 	divisible bool
-	// bucket names what its speed is learned under.
-	bucket string
+	// bucket names what its speed is learned under, and kind that without the ladder.
+	bucket, kind string
 	// learned is how much longer it really takes than the profile says, followed the
 	// logarithm of that. It comes from work, what was learned of its bucket, and
-	// onClass, of this class against that; alike are all ways of the bucket.
+	// onClass, of this class against that; alike are all ways of the bucket, akin those of
+	// the kind.
 	learned, followed float64
 	work              *learned
 	onClass           *average
-	alike             *alike
+	alike, akin       *alike
 	// use is the resources taken up for each frame, as shares of all that the
 	// rack has of them: seconds of the whole rack.
 	use []share
@@ -165,7 +166,11 @@ type way struct {
 }
 
 // alike are ways whose speed is learned together.
-type alike struct{ ways []*way }
+type alike struct {
+	ways []*way
+	// followed is what was learned of them all when they last took note of that.
+	followed float64
+}
 
 type share struct {
 	resource int
