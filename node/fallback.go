@@ -68,8 +68,8 @@ func (l *leader) encoderChanges(view cluster.View) (map[job.ID]job.EncoderChange
 	}
 	for j := range l.survey.worn {
 		for _, m := range j.makings {
-			if m.worn != "" {
-				giveUp(j, m.row, m.worn)
+			if reason := cmp.Or(m.worn, l.noneLeft(view, m)); reason != "" {
+				giveUp(j, m.row, reason)
 			}
 		}
 	}
@@ -118,6 +118,7 @@ type making struct {
 	with       made
 	waits      bool   // whether any of their chunks waits for a device
 	worn       string // why the encoder should be given up
+	lost       []lostChunk
 }
 
 // makingsOf lists what the renditions of a job are bound to, while it is transcoded:
@@ -158,7 +159,7 @@ func makingOf(record job.Record, plan *job.Plan, names []string) (making, bool) 
 		with: made{row.Encoder, record.Headers(names), labelsFor(record.Job.Spec)},
 	}
 	if known && row.Kind != hwaccel.CPU {
-		m.worn = worn(record, row.Encoder)
+		m.worn, m.lost = worn(record, row.Encoder), lostOf(record, row.Encoder, names)
 	}
 	return m, known
 }
@@ -187,20 +188,7 @@ func worn(record job.Record, encoder string) string {
 
 // offered says whether an open node with such labels has a device on which the
 // encoder works and writes such headers.
-func (l *leader) offered(view cluster.View, with made) bool {
-	now := l.now()
-	for _, worker := range l.workers {
-		if worker.closed(view, now) != "" || !scheduler.Meets(with.labels, worker.report.Labels, worker.report.Taints, "") {
-			continue
-		}
-		for _, profile := range worker.report.Profiles {
-			if profile.Works(with.encoder) && (with.headers == "" || profile.Headers(with.encoder) == with.headers) {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (l *leader) offered(view cluster.View, with made) bool { return l.offeredBesides(view, with, nil) }
 
 // whyNot is what the nodes say of an encoder that works nowhere, for people.
 func (l *leader) whyNot(encoder string) string {

@@ -90,6 +90,15 @@ func TestAnEncoderThatWillNeverDoIsReplacedAtItsFirstFailure(t *testing.T) {
 }
 
 func TestADeviceThatFailsTwiceLosesTheJob(t *testing.T) {
+	for _, failure := range []*job.Failure{
+		job.Fail(job.HardwareMemory, "the GPU's memory is full"), job.Fail(job.HardwareLost, "the GPU has had a fault"),
+	} {
+		t.Run(string(failure.Code), func(t *testing.T) { losesAfterTwo(t, failure) })
+	}
+}
+
+func losesAfterTwo(t *testing.T, failure *job.Failure) {
+	t.Helper()
 	r, chunks := onGPU(t)
 	for try := 1; try <= deviceFailures; try++ {
 		if len(chunks) == 0 {
@@ -104,16 +113,16 @@ func TestADeviceThatFailsTwiceLosesTheJob(t *testing.T) {
 				if o.Task.ID != failed {
 					return Ended{Stopped: true}
 				}
-				return Ended{Failure: job.Fail(job.HardwareMemory, "the GPU's memory is full")}
+				return Ended{Failure: failure}
 			})))
 			r.time = r.time.Add(5 * time.Second)
 			chunks = slices.DeleteFunc(r.poll("s1", withGPU("")).Start, func(o Order) bool { return o.Task.Kind != job.EncodeTask })
-			if len(chunks) > 0 && chunks[0].Task.ID == failed || r.record().Task(failed).Failures != try {
+			if len(chunks) > 0 && chunks[0].Task.ID == failed || (failure.Code != job.HardwareLost && r.record().Task(failed).Failures != try) {
 				break
 			}
 		}
 	}
-	r.fellBackTo("libx264", "the GPU's memory is full")
+	r.fellBackTo("libx264", failure.Message)
 }
 
 func TestAnEncoderThatNoNodeOffersIsReplacedAfterAWhile(t *testing.T) {

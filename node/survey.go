@@ -20,7 +20,8 @@ type survey struct {
 	byID map[job.ID]*surveyed
 	held map[string]*hand // by node
 	// waiting are the jobs whose chunks wait, by what those must be made with, and
-	// worn those of which an encoder should be given up.
+	// worn those of which an encoder should be given up, or should be if there is no
+	// other device for it.
 	waiting map[made]map[*surveyed]bool
 	worn    map[*surveyed]bool
 	// news are the jobs that came, changed or went since they were taken.
@@ -133,10 +134,10 @@ func (s *survey) note(record job.Record) {
 func (s *survey) noteEncoders(j *surveyed) {
 	j.makings = makingsOf(j.record)
 	for _, m := range j.makings {
-		switch {
-		case m.worn != "":
+		if m.worn != "" || len(m.lost) > 0 {
 			s.worn[j] = true
-		case m.waits:
+		}
+		if m.worn == "" && m.waits {
 			if s.waiting[m.with] == nil {
 				s.waiting[m.with] = make(map[*surveyed]bool)
 			}
