@@ -70,6 +70,7 @@ type state struct {
 	// profile is what was measured; nil before the first trial.
 	profile *Profile
 	trial   trialNeed
+	worked  bool // something on it did once
 	// faulty says that it was lost, or said so itself, since its last good trial.
 	faulty bool
 	// due is when the needed trial may begin, and pause how long the next waits
@@ -359,7 +360,8 @@ func (i *Inventory) tried(s *state, sighting Sighting, profile Profile, err erro
 	}
 	now := time.Now()
 	works := slices.ContainsFunc(profile.Encoders, func(e EncoderProfile) bool { return e.Works })
-	if err != nil || !works && s.profile != nil && slices.ContainsFunc(s.profile.Encoders, func(e EncoderProfile) bool { return e.Works }) {
+	s.worked = s.worked || works
+	if err != nil || !works && s.worked {
 		// It did work once, so it may again.
 		s.pause = min(max(trialPause, 2*s.pause), breakerMaxPause)
 		s.trial, s.due = max(s.trial, freshTrial), now.Add(s.pause)

@@ -144,3 +144,25 @@ func TestNewQuotaChangesTheCPUsRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestDeviceThatWorkedOnceIsTriedAgainUntilItWorks, however often the trial fails.
+func TestDeviceThatWorkedOnceIsTriedAgainUntilItWorks(t *testing.T) {
+	within(t, oneL4, func(t *testing.T, r *rig) {
+		r.change(func() { r.trials, r.broken["NVIDIA L4"] = nil, "a trial encode failed" })
+		_, use := r.Begin(t.Context(), r.profile(t, "NVIDIA L4").Device.ID, "h264_nvenc", 1, 1)
+		use.End(t.Context(), job.Fail(job.HardwareLost, "the GPU has had a fault"), false)
+		for _, pause := range []time.Duration{0, 2 * trialPause, 4 * trialPause} {
+			time.Sleep(pause)
+			noticing()
+			if tried := r.tried(); !slices.Contains(tried, "NVIDIA L4!") {
+				t.Fatalf("after %s it isn't tried: %v", pause, tried)
+			}
+		}
+		r.change(func() { delete(r.broken, "NVIDIA L4") })
+		time.Sleep(8 * trialPause)
+		noticing()
+		if e := encoderOf(r.profile(t, "NVIDIA L4")); !e.Works {
+			t.Errorf("not back: %+v", e)
+		}
+	})
+}
