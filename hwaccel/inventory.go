@@ -71,8 +71,13 @@ type state struct {
 	profile *Profile
 	trial   trialNeed
 	worked  bool // something on it did once
-	// faulty says that it was lost, or said so itself, since its last good trial.
-	faulty bool
+	// faulty says that it was lost, or said so itself, since its last good trial, which
+	// ended at sound; faults counts how often in a row without an attempt that worked, and
+	// suspect is the encoder of the latest (see fault).
+	faulty  bool
+	sound   time.Time
+	faults  int
+	suspect string
 	// due is when the needed trial may begin, and pause how long the next waits
 	// if that one finds nothing that works.
 	due      time.Time
@@ -89,6 +94,7 @@ type trialNeed int
 const (
 	noTrial    trialNeed = iota
 	firstTrial           // a new device or driver: what was measured before will do
+	quickTrial           // an attempt said that it is lost: the encoder tells
 	freshTrial           // it was lost: only a new one tells
 )
 
@@ -247,8 +253,11 @@ func (i *Inventory) update(s *state, sighting Sighting, now time.Time) (changed 
 	if sighting.Device.Driver != before.Device.Driver || sighting.Device.Unusable != before.Device.Unusable ||
 		sighting.Device.MemoryBytes != before.Device.MemoryBytes || sighting.Room.Threads != before.Room.Threads {
 		log.Info("device changed", "driver", sighting.Device.Driver, "unusable", sighting.Device.Unusable, "threads", sighting.Room.Threads)
-		if s.trial == noTrial {
+		switch s.trial {
+		case noTrial:
 			s.trial, s.due = firstTrial, now
+		case quickTrial:
+			s.trial = freshTrial
 		}
 		changed = true
 	}
@@ -316,6 +325,12 @@ func (i *Inventory) tryNext(ctx context.Context, chosen func(*state) bool) error
 		if s == nil {
 			return nil
 		}
+		if need == quickTrial {
+			if err := i.tryQuickly(ctx, s, sighting); err != nil {
+				return err
+			}
+			continue
+		}
 		measure := i.config.Trials.Profile
 		if need == freshTrial {
 			measure = i.config.Trials.Fresh
@@ -375,7 +390,9 @@ func (i *Inventory) tried(s *state, sighting Sighting, profile Profile, err erro
 	}
 	profile.Device = sighting.Device
 	s.profile = &profile
-	s.faulty = s.faulty && s.trial != noTrial
+	if s.trial == noTrial {
+		s.faulty, s.sound = false, now
+	}
 	clear(s.breakers)
 	i.tell()
 	return nil

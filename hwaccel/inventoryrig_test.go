@@ -6,6 +6,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -19,13 +20,14 @@ import (
 // give what the test says. Tests change all that by [rig.change].
 type rig struct {
 	*Inventory
-	mu     sync.Mutex // of the files and the trials
-	asking sync.Mutex // of the driver, which may hang
-	driver *server.Server
-	root   fstest.MapFS
-	broken map[string]string // why an encoder fails its trial, by device name
-	trials []string          // names of devices that were tried, fresh ones with a "!"
-	stop   func()
+	mu        sync.Mutex // of the files and the trials
+	asking    sync.Mutex // of the driver, which may hang
+	driver    *server.Server
+	root      fstest.MapFS
+	broken    map[string]string // why an encoder fails its trial, by device name
+	trials    []string          // names of devices that were tried, fresh ones with a "!"
+	meanwhile bool              // whether the device that was tried last was offered meanwhile
+	stop      func()
 }
 
 // newRig starts an inventory and waits until every device is tried.
@@ -115,9 +117,10 @@ func (g guardedFS) Open(name string) (fs.File, error) {
 }
 
 func (r *rig) try(d Device, room Room, mark string) Profile {
+	offered := slices.ContainsFunc(r.Profiles(), func(p Profile) bool { return p.Device.ID == d.ID && p.Works("h264_nvenc") })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trials = append(r.trials, d.Name+mark)
+	r.meanwhile, r.trials = offered, append(r.trials, d.Name+mark)
 	encoder := "h264_nvenc"
 	if d.Kind == CPU {
 		encoder = "libx264"

@@ -207,8 +207,46 @@ func TestFaultOfTheDeviceHasItTriedAtOnce(t *testing.T) {
 		}
 		noticing()
 		tried := r.tried()
-		if e := encoderOf(r.profile(t, "NVIDIA L4")); e.Works || e.Reason != "CUDA_ERROR_ECC_UNCORRECTABLE" || !slices.Equal(tried, []string{"NVIDIA L4!"}) {
+		if e := encoderOf(r.profile(t, "NVIDIA L4")); e.Works || e.Reason != "CUDA_ERROR_ECC_UNCORRECTABLE" || !slices.Equal(tried, []string{"NVIDIA L4/h264_nvenc", "NVIDIA L4!"}) {
 			t.Errorf("got %+v after %v", e, tried)
+		}
+	})
+}
+
+// TestDeviceThatFailsThoughTrialsWork costs few attempts: each fault has it wait longer,
+// until an attempt has worked.
+func TestDeviceThatFailsThoughTrialsWork(t *testing.T) {
+	within(t, oneL4, func(t *testing.T, r *rig) {
+		id := r.profile(t, "NVIDIA L4").Device.ID
+		works := func() bool { synctest.Wait(); return encoderOf(r.profile(t, "NVIDIA L4")).Works }
+		attempt := func(failure *job.Failure) {
+			_, use := r.Begin(t.Context(), id, "h264_nvenc", 1, 1)
+			use.End(t.Context(), failure, false)
+		}
+		fault := job.Fail(job.HardwareLost, "the GPU has had a fault")
+		_, old := r.Begin(t.Context(), id, "h264_nvenc", 1, 1)
+		r.tried()
+		for _, pause := range []time.Duration{0, faultPause, 2 * faultPause} {
+			time.Sleep(time.Second)
+			if attempt(fault); pause > 0 {
+				time.Sleep(pause - 2*watchEvery)
+				if works() {
+					t.Errorf("it is back before %s", pause)
+				}
+				time.Sleep(3 * watchEvery)
+			}
+			if tried := r.tried(); !works() || !slices.Equal(tried, []string{"NVIDIA L4/h264_nvenc"}) || r.meanwhile {
+				t.Errorf("after %s it works: %t, was offered during its trial: %t, and tried %v", pause, works(), r.meanwhile, tried)
+			}
+		}
+		old.End(t.Context(), fault, false) // it began before all of that
+		if tried := r.tried(); !works() || len(tried) > 0 {
+			t.Errorf("an old attempt has it tried: %v", tried)
+		}
+		attempt(nil)
+		attempt(fault)
+		if tried := r.tried(); !works() || len(tried) != 1 {
+			t.Errorf("after an attempt that worked it isn't tried at once: %v", tried)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func (s *state) out() string {
 	switch {
 	case s.lost != "":
 		return "the device is lost: " + s.lost
-	case s.trial == freshTrial && s.faulty:
+	case s.faulty:
 		return "the device has been lost or faulty, and is tried before it gets work"
 	}
 	return ""

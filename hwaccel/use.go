@@ -13,6 +13,7 @@ type Use struct {
 	device    *state
 	encoder   string
 	sessions  int
+	began     time.Time
 	shares    []*share // of the device's energy, and of the CPU's
 	cancel    context.CancelCauseFunc
 }
@@ -27,6 +28,7 @@ func (i *Inventory) Begin(ctx context.Context, device, encoder string, sessions,
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := time.Now()
+	use.began = now
 	if use.device = i.find(device); use.device != nil {
 		s := use.device
 		if s.sighting.Device.Kind == CPU {
@@ -118,6 +120,9 @@ func (i *Inventory) learn(s *state, u *Use, failure *job.Failure, now time.Time)
 		if b != nil {
 			b.worked()
 		}
+		if !s.faulty && !u.began.Before(s.sound) {
+			s.faults = 0
+		}
 		return
 	}
 	log := i.log.With("device", s.sighting.Device.ID, "encoder", u.encoder, "code", failure.Code)
@@ -139,12 +144,7 @@ func (i *Inventory) learn(s *state, u *Use, failure *job.Failure, now time.Time)
 			return
 		}
 		if failure.Code == job.HardwareLost {
-			// Whatever else works on it won't either.
-			if s.lost == "" && s.trial == noTrial {
-				log.Warn("device fails, and is tried before it gets more work", "reason", failure.Message)
-				s.trial, s.due, s.pause, s.faulty = freshTrial, now, trialPause, true
-				i.tell()
-			}
+			i.fault(s, u, failure, now)
 			return
 		}
 		if b == nil {
@@ -204,13 +204,7 @@ func (i *Inventory) retried(s *state, encoder string, result EncoderProfile, err
 	if b == nil || s.lost != "" {
 		return
 	}
-	reason := ""
-	switch {
-	case err != nil:
-		reason = err.Error()
-	case !result.Works:
-		reason = result.Reason
-	}
+	reason := whyNot(result, err)
 	b.tried(time.Now(), reason)
 	i.log.Info("encoder tried after failures", "device", s.sighting.Device.ID, "encoder", encoder, "works", reason == "", "reason", reason)
 	i.tell()
