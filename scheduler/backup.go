@@ -107,7 +107,7 @@ func (e *Engine) elsewhere(r *run) (best *way, where *device, threads int) {
 			continue
 		}
 		n := e.width(w, d)
-		if _, seconds := e.foresee(r.job, w, d, r.frames, n); seconds < soonest {
+		if _, seconds := e.foresee(r.job, w, d, r.frames, w.taken(d, n)[Threads]); seconds < soonest {
 			best, where, threads, soonest = w, d, n, seconds
 		}
 	}
@@ -131,7 +131,7 @@ func (e *Engine) backUp(slow *run, w *way, d *device, threads int) Assignment {
 	r.of, r.failedOn, r.why = slow.ref.Attempt, slow.failedOn, choice{way: w, backup: why}
 	slow.backed = true
 	return Assignment{
-		Job: ref.Job, Expected: time.Duration(r.expected * float64(time.Second)),
+		Job: ref.Job, Expected: time.Duration(r.expected * float64(time.Second)), Pace: r.pace(),
 		Assignment: job.Assignment{
 			Task: ref.Task, Attempt: ref.Attempt, BackupOf: slow.ref.Attempt, Node: d.host.node.ID, Session: d.host.node.Session,
 			Device: d.spec.ID, Encoder: w.encoder, Headers: w.headers, Threads: threads,

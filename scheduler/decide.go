@@ -120,7 +120,7 @@ func brief(kind job.TaskKind) bool {
 // spot is the steps ways and fit: where the first task of a group goes. room says
 // whether any way had room at all.
 func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads int, room bool) {
-	if !p.hasRoom() {
+	if !e.hasRoom(p) {
 		p.noRoom()
 		return nil, why, 0, false
 	}
@@ -128,13 +128,29 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 	unfit := e.unfit(p, g)
 	light := e.horizon <= e.quickest(p, t.frames)
 	why.light, why.energy = light, p.work.Prefer == PreferEnergy
-	least, found := math.Inf(1), false
-	for _, failedToo := range []bool{false, true} {
+	lowest, found := math.Inf(1), false
+	var least Room
+	for _, try := range tries {
+		if try.failedToo && len(t.failedOn) == 0 {
+			break
+		}
 		for _, w := range p.ways {
-			if w.stray && !p.astray || !w.class.tree.largest[1].Fits(&w.need) || unfit != nil && unfit(w) {
+			need := &w.need
+			if try.part {
+				part := e.part(w, t.frames)
+				if part == Thread {
+					// A part may be left that does for shorter tasks, or later on.
+					found = found || e.full && w.parts && w.class.tree.largest[1].Fits(&w.least)
+					continue
+				}
+				least = w.need
+				least.setThreads(part)
+				need = &least
+			}
+			if w.stray && !p.astray || !w.class.tree.largest[1].Fits(need) || unfit != nil && unfit(w) {
 				continue
 			}
-			d := e.fit(w, g, t, failedToo, !light)
+			d := e.fit(w, need, g, t, try.failedToo, !light)
 			if d == nil {
 				continue
 			}
@@ -148,13 +164,13 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 			case light:
 				n = e.width(w, d)
 			case w.divisible: // its chunks may have been cut for faster devices
-				n = int(max(1, min(widest, d.host.free[Threads]/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
+				n = int(max(1, min(widest, d.host.spare()/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
 			}
-			if score < least && (!light || thrifty || e.worthIt(g, w, n, unfit)) {
-				device, why.way, why.thrifty, least, threads = d, w, thrifty, score, n
+			if score < lowest && (!light || thrifty || e.worthIt(g, w, n, unfit)) {
+				device, why.way, why.thrifty, lowest, threads = d, w, thrifty, score, n
 			}
 		}
-		if device != nil || len(t.failedOn) == 0 {
+		if device != nil {
 			break
 		}
 	}
@@ -163,6 +179,10 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 	}
 	return device, why, threads, true
 }
+
+// tries are where a task is looked for a device: a whole thread anywhere is better than
+// a part of one where the source is, and that than where the task failed.
+var tries = []struct{ part, failedToo bool }{{false, false}, {true, false}, {false, true}, {true, true}}
 
 // quickest is the least time that a task could take.
 func (e *Engine) quickest(p *pile, frames int64) float64 {
@@ -189,7 +209,8 @@ func (e *Engine) width(w *way, d *device) int {
 	if !w.divisible {
 		return 1
 	}
-	return int(min(widest, max(1, d.host.free[Threads]/Thread/max(1, int64(e.waiting)))))
+	threads := (d.host.spare() + Thread - leastPart) / Thread // the last may be a part of one
+	return int(min(widest, max(1, threads/max(1, int64(e.waiting)))))
 }
 
 // expect is how long a task should take, in seconds.
@@ -213,7 +234,7 @@ func (e *Engine) start(g *group, d *device, w *way, threads int) (Assignment, *r
 		e.notAhead(q)
 	}
 	a := Assignment{
-		Job: q.ID, Expected: time.Duration(r.expected * float64(time.Second)),
+		Job: q.ID, Expected: time.Duration(r.expected * float64(time.Second)), Pace: r.pace(),
 		Assignment: job.Assignment{
 			Task: t.task, Attempt: ref.Attempt, Node: d.host.node.ID, Session: d.host.node.Session,
 			Device: d.spec.ID, Encoder: w.encoder, Headers: w.headers, Threads: threads,
@@ -236,14 +257,11 @@ func (p *pile) charge(w *way, frames int64) float64 {
 
 // begin takes an attempt's room.
 func (e *Engine) begin(q *queued, p *pile, w *way, d *device, ref job.Ref, frames int64, threads int) *run {
-	r := &run{ref: ref, job: q, pile: p, device: d, class: d.class, way: w, need: w.need, frames: frames, started: e.clock, place: -1}
-	if w.divisible && threads > 1 {
-		r.need[Threads] = int64(threads) * Thread
-	}
+	r := &run{ref: ref, job: q, pile: p, device: d, class: d.class, way: w, need: w.taken(d, threads), frames: frames, started: e.clock, place: -1}
 	e.runs[ref] = r
 	d.host.running++
 	q.active++
-	e.estimate(r, threads)
+	e.estimate(r)
 	r.class.ends.push(r)
 	d.free.take(&r.need, 0, firstOfHost)
 	d.host.free.take(&r.need, firstOfHost, dims)
@@ -253,17 +271,17 @@ func (e *Engine) begin(q *queued, p *pile, w *way, d *device, ref job.Ref, frame
 }
 
 // estimate says how long an attempt should take.
-func (e *Engine) estimate(r *run, threads int) {
+func (e *Engine) estimate(r *run) {
 	r.ratio = jobRatio(&r.job.ratio)
-	r.profiled, r.expected = e.foresee(r.job, r.way, r.device, r.frames, threads)
+	r.profiled, r.expected = e.foresee(r.job, r.way, r.device, r.frames, r.need[Threads])
 }
 
 // foresee is how many seconds so many frames of a job would take on a device, by
-// its profile and by what was learned since.
-func (e *Engine) foresee(q *queued, w *way, d *device, frames int64, threads int) (profiled, expected float64) {
-	narrow := 1.0
-	if w.divisible && threads > 1 {
-		narrow = float64(threads) / wideLoss
+// its profile and by what was learned since, with so many thousandths of threads.
+func (e *Engine) foresee(q *queued, w *way, d *device, frames, threads int64) (profiled, expected float64) {
+	narrow := float64(threads) / float64(w.need[Threads])
+	if narrow > 1 {
+		narrow = max(1, narrow/wideLoss)
 	}
 	profiled = (w.fixed + float64(frames)*w.seconds/d.speed) / narrow
 	return profiled, profiled * w.learned * d.costs.ratio(w.work) * jobRatio(&q.ratio)
@@ -287,11 +305,13 @@ func (e *Engine) widen(placed []Assignment, runs []*run) {
 		again = false
 		for i, r := range runs {
 			h := r.device.host
-			if !r.way.divisible || h.free[Threads] < Thread || placed[i].Threads >= widest {
+			more := min(Thread, h.spare())
+			if !r.way.divisible || more < leastPart || more < Thread && !r.way.parts || r.pace() < 1 || placed[i].Threads >= widest {
 				continue
 			}
-			r.need[Threads] += Thread
-			h.free[Threads] -= Thread
+			r.need.setThreads(r.need[Threads] + more)
+			h.free[Threads] -= more
+			h.free[Spare] -= more
 			placed[i].Threads++
 			again = true
 		}
@@ -300,8 +320,8 @@ func (e *Engine) widen(placed []Assignment, runs []*run) {
 		if !r.way.divisible {
 			continue
 		}
-		e.estimate(r, placed[i].Threads)
-		placed[i].Expected = time.Duration(r.expected * float64(time.Second))
+		e.estimate(r)
+		placed[i].Expected, placed[i].Pace = time.Duration(r.expected*float64(time.Second)), r.pace()
 		r.class.ends.fix(r)
 		e.changed(r.device.host)
 	}

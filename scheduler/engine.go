@@ -49,6 +49,8 @@ type Engine struct {
 	version, pricedAt int
 	priced            float64
 	horizon           float64
+	// full says that so much waits that no thread is left idle (see threads.go).
+	full bool
 	// mixes are what was planned of each work so far (see Outlook).
 	mixes                 map[*pile]*mix
 	mixed                 []*pile // in the order in which they came
@@ -150,6 +152,7 @@ func (e *Engine) SetNode(node Node) {
 	old := h.known
 	h.node, h.gone, h.whole = node, false, wholeHost(&node)
 	h.free, h.devices = h.whole, nil
+	h.reserve, h.full = node.reserve(), e.full
 	inClass := e.hostClass(&node, h.whole)
 	for _, spec := range node.Devices {
 		d := &device{host: h, spec: spec}
@@ -263,7 +266,7 @@ func (e *Engine) class(d *device, hosts *hostClass) (*class, float64) {
 		by := Encode
 		switch {
 		case spec.Kind == hwaccel.CPU:
-			by = Threads
+			by = Spare
 		case c.whole[Encode] == 0:
 			by = Decode
 		}
@@ -307,6 +310,7 @@ func (e *Engine) addWays(p *pile, c *class) {
 	for i := range list {
 		w := &list[i]
 		w.pile = p
+		w.findParts()
 		w.recall(&e.costs)
 		w.alike, w.akin = join(e.byBucket, w.bucket, w), join(e.byKind, w.kind, w)
 		p.ways, c.ways = append(p.ways, w), append(c.ways, w)

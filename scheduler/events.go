@@ -250,7 +250,7 @@ func (e *Engine) Adopt(r Run) bool {
 	if r.Encoder != "" && work.Kind == job.EncodeTask {
 		work = work.boundTo(binding{r.Encoder, r.Headers})
 	}
-	p, w := e.pile(work), &way{class: d.class, encoder: r.Encoder, headers: r.Headers, learned: 1, need: Room{Threads: Thread}}
+	p, w := e.pile(work), &way{class: d.class, encoder: r.Encoder, headers: r.Headers, learned: 1, need: Room{Threads: Thread, Spare: Thread}}
 	for _, known := range p.ways {
 		if known.class == d.class {
 			w = known
@@ -264,6 +264,7 @@ func (e *Engine) Adopt(r Run) bool {
 	}
 	adopted.backed = r.BackedUp
 	d.class.ends.fix(adopted)
+	e.squeeze(h)
 	return true
 }
 
@@ -313,7 +314,7 @@ var relearnMore, relearnLess = math.Log(1.02), math.Log(0.98)
 
 func (e *Engine) learn(r *run, took float64) {
 	w := r.way
-	if w.bucket == "" {
+	if w.bucket == "" || r.pace() < learnFromPart {
 		return
 	}
 	r.job.ratio.add(math.Log(min(max(took*r.ratio/r.expected, 1.0/wildest), wildest)))

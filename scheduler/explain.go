@@ -30,7 +30,7 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 	for _, r := range runs {
 		list = append(list, job.Placement{
 			Task: r.ref.Task, Count: 1, Running: true, Node: r.device.host.node.ID, Device: r.device.spec.ID,
-			Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String() + e.besides(r),
+			Encoder: r.way.encoder, ExpectedSeconds: r.expected, Reason: r.why.String() + partly(r) + e.besides(r),
 		})
 	}
 	for _, g := range q.groups {
@@ -39,6 +39,14 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 		}
 	}
 	return list
+}
+
+// partly says that an attempt has only a part of its threads.
+func partly(r *run) string {
+	if r.pace() == 1 {
+		return ""
+	}
+	return fmt.Sprintf("; no more than %.2f CPU threads were left for it", float64(r.need[Threads])/Thread)
 }
 
 // besides says what runs beside an attempt that is slow.
@@ -67,7 +75,7 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 	if long != nil && long.job != q {
 		before = "a long chunk of " + long.job.namedTo(q) + " goes first: it would else be the last of all to end"
 	}
-	if lacks := e.lacks(p); lacks != "" {
+	if lacks := e.lacks(p, g.tasks[0].frames); lacks != "" {
 		why := "no device that can do this has room: " + lacks + e.others(p.work)
 		if before != "" {
 			why += "; then " + before
@@ -97,18 +105,22 @@ func (q *queued) namedTo(other *queued) string {
 	return "a job of another organisation"
 }
 
-// lacks says for each class of devices what the one with most room lacks; empty
-// if there is room.
-func (e *Engine) lacks(p *pile) string {
+// lacks says for each class of devices what the one with most room lacks for a task of
+// so many frames; empty if there is room.
+func (e *Engine) lacks(p *pile, frames int64) string {
 	var list []string
 	for _, w := range p.ways {
 		if w.class.devices == 0 {
 			continue
 		}
-		if w.class.tree.find(&w.need, nil) != nil {
+		need := w.need
+		if part := e.part(w, frames); part < Thread {
+			need.setThreads(part)
+		}
+		if w.class.tree.find(&need, nil) != nil {
 			return ""
 		}
-		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, w.class.name(), w.class.tree.largest[1].lacking(&w.need))
+		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, w.class.name(), w.class.tree.largest[1].lacking(&need))
 		if !slices.Contains(list, text) {
 			list = append(list, text)
 		}

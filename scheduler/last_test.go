@@ -97,15 +97,15 @@ func TestExplainSaysThatALongChunkGoesFirst(t *testing.T) {
 		org    string // the long one's, "o" if empty
 		want   string
 	}{
-		"without room":          {of: "before", others: 20, want: "0.0 CPU threads free, 1.0 needed; then a long chunk of job long goes first"},
+		"without room":          {of: "before", others: 20, want: "0.00 CPU threads free, 1.00 needed; then a long chunk of job long goes first"},
 		"with room":             {of: "before", others: 20, room: true, want: "a long chunk of job long goes first"},
 		"of another":            {of: "before", others: 20, room: true, org: "p", want: "a long chunk of a job of another organisation goes first"},
-		"not with much to do":   {of: "before", others: 2000, want: "0.0 CPU threads free"},
+		"not with much to do":   {of: "before", others: 2000, want: "0.00 CPU threads free"},
 		"not with little to do": {of: "before", others: 2, room: true, want: "it ends sooner"},
 		"not before itself":     {of: "long", others: 20, room: true, want: "it ends sooner"},
 		"not before short jobs": {of: "clip", others: 20, room: true, want: "it ends sooner"},
 		"not before sound":      {of: "sound", others: 20, room: true, want: "it ends sooner"},
-		"not on other devices":  {of: "elsewhere", others: 20, want: "0.0 CPU threads free"},
+		"not on other devices":  {of: "elsewhere", others: 20, want: "0.00 CPU threads free"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := engineWith(labelled("a"), labelled("b"))

@@ -41,7 +41,7 @@ func (e *Engine) until(r *run) float64 {
 
 // fit finds a device with room. Under a full queue a job's tasks go back to the
 // nodes that have read of its source; where there is room for all they spread.
-func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device {
+func (e *Engine) fit(w *way, need *Room, g *group, t *waiting, failedToo, near bool) *device {
 	if near && len(t.failedOn) == 0 {
 		for _, h := range g.job.recent {
 			if h == nil {
@@ -51,7 +51,7 @@ func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device
 				continue
 			}
 			for _, d := range h.devices {
-				if d.class == w.class && w.class.tree.room(d).Fits(&w.need) {
+				if d.class == w.class && w.class.tree.room(d).Fits(need) {
 					return d
 				}
 			}
@@ -61,5 +61,5 @@ func (e *Engine) fit(w *way, g *group, t *waiting, failedToo, near bool) *device
 	if len(t.failedOn) > 0 && !failedToo {
 		skip = func(d *device) bool { return slices.Contains(t.failedOn, d.host.node.ID) }
 	}
-	return w.class.tree.find(&w.need, skip)
+	return w.class.tree.find(need, skip)
 }

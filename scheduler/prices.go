@@ -82,6 +82,7 @@ func (e *Engine) reprice() {
 	}
 	var price []float64
 	price, e.horizon = e.solve(demands)
+	e.setFull(e.horizon > fullFrom)
 	sum := 0.0
 	for _, p := range price {
 		sum += p

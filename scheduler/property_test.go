@@ -230,7 +230,16 @@ func TestNoRoomIsExceededAndNothingIsPlacedTwice(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			d.step(t)
 			before = d.free()
+			spare := make(map[string]int64)
+			for id, h := range d.Engine.nodes {
+				spare[id] = h.spare()
+			}
 			d.decide(t)
+			for id, h := range d.Engine.nodes {
+				if left := h.spare(); d.full && left < 0 && left < spare[id] {
+					t.Fatalf("a decision left the GPUs of %s %d thousandths of a thread too few, it had %d", id, -left, spare[id])
+				}
+			}
 			for key, room := range d.free() {
 				for dim, left := range room {
 					if left < 0 && left < before[key][dim] {

@@ -97,6 +97,8 @@ type host struct {
 	node    Node
 	whole   Room // the host's dimensions only
 	free    Room
+	reserve int64     // thousandths of threads that its GPUs need
+	full    bool      // the engine's
 	devices []*device // by ID
 	known   []*device // those, and any that is away while something runs on it
 	running int       // attempts, also on devices that are no longer there
@@ -130,6 +132,7 @@ func (d *device) room() Room {
 	for i := range firstOfHost {
 		room[i] = max(0, room[i])
 	}
+	room[Spare] = max(0, d.host.unreserved())
 	if !d.spec.Consumer {
 		room[HostSessions] = Unlimited
 	}

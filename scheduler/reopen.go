@@ -16,7 +16,7 @@ func (e *Engine) reopen(h *host) {
 		room := d.class.tree.room(d)
 		for _, w := range d.class.ways {
 			p := w.pile
-			if !p.listed || !p.roomless && !p.full || p.roomless && !room.Fits(&w.need) {
+			if !p.listed || !p.roomless && !p.full || p.roomless && !e.fits(w, room) {
 				continue
 			}
 			p.full = false
@@ -35,19 +35,24 @@ func (e *Engine) reopen(h *host) {
 func (p *pile) noRoom() { p.roomless, p.roomy = true, p.roomy[:0] }
 
 // hasRoom says whether there may be a device with room for any of a pile's ways.
-func (p *pile) hasRoom() bool {
+func (e *Engine) hasRoom(p *pile) bool {
 	if p.roomless {
-		return slices.ContainsFunc(p.roomy, func(h *host) bool { return h.hasRoom(p) })
+		return slices.ContainsFunc(p.roomy, func(h *host) bool { return e.hostHasRoom(h, p) })
 	}
-	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.class.tree.largest[1].Fits(&w.need) })
+	return slices.ContainsFunc(p.ways, func(w *way) bool { return e.fits(w, &w.class.tree.largest[1]) })
 }
 
-// hasRoom says whether one of a host's devices has room for any of a pile's ways.
-func (h *host) hasRoom(p *pile) bool {
+// hostHasRoom says whether one of a host's devices has room for any of a pile's ways.
+func (e *Engine) hostHasRoom(h *host, p *pile) bool {
+	if h.gone {
+		return false
+	}
 	for _, d := range h.devices {
-		room := d.room()
-		if slices.ContainsFunc(p.ways, func(w *way) bool { return w.class == d.class && room.Fits(&w.need) }) {
-			return true
+		room := d.class.tree.room(d)
+		for _, w := range p.ways {
+			if w.class == d.class && e.fits(w, room) {
+				return true
+			}
 		}
 	}
 	return false
@@ -57,7 +62,7 @@ func (h *host) hasRoom(p *pile) bool {
 // what was just placed mostly took the room that had opened many.
 func (e *Engine) shut() {
 	for _, p := range e.active {
-		if !p.full && !p.hasRoom() {
+		if !p.full && !e.hasRoom(p) {
 			p.full = true
 			p.noRoom()
 		}

@@ -31,7 +31,7 @@ func (d *drill) checkRoomless(t *rapid.T) {
 			continue
 		}
 		for id, h := range d.Engine.nodes {
-			if h.hasRoom(p) && !slices.Contains(p.roomy, h) {
+			if d.hostHasRoom(h, p) && !slices.Contains(p.roomy, h) {
 				t.Fatalf("%s has room for %v, and isn't known to", id, p.work)
 			}
 		}

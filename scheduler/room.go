@@ -14,6 +14,7 @@ const (
 	GPUMemory        // bytes
 
 	Threads      // thousandths of a CPU thread
+	Spare        // the same, for work that isn't a GPU's: what is kept for those isn't in it
 	Memory       // bytes
 	Scratch      // bytes of disk
 	Network      // bytes a second
@@ -64,6 +65,9 @@ func (r *Room) give(need *Room, from, below int) {
 func (r *Room) lacking(need *Room) string {
 	var names []string
 	for d := range need {
+		if d == Spare && need[Threads] > r[Threads] {
+			continue // the same threads
+		}
 		if need[d] > r[d] {
 			names = append(names, describe(d, max(0, r[d]), need[d]))
 		}
@@ -82,7 +86,9 @@ func describe(dim int, have, need int64) string {
 	case Decode:
 		return fmt.Sprintf("%d %% of the decoder free, %d %% needed", have*100/Whole, need*100/Whole)
 	case Threads:
-		return fmt.Sprintf("%.1f CPU threads free, %.1f needed", float64(have)/Thread, float64(need)/Thread)
+		return fmt.Sprintf("%.2f CPU threads free, %.2f needed", float64(have)/Thread, float64(need)/Thread)
+	case Spare:
+		return fmt.Sprintf("%.2f CPU threads free beside what its host's GPUs need, %.2f needed", float64(have)/Thread, float64(need)/Thread)
 	case GPUMemory:
 		return fmt.Sprintf("%d MiB of GPU memory free, %d MiB needed", have>>20, need>>20)
 	case Memory:

@@ -150,7 +150,7 @@ func plainWays(work Work, c *class) []way {
 		return nil
 	}
 	w := way{class: c, learned: 1, bucket: string(work.Kind), kind: string(work.Kind), stray: stray}
-	w.need[Threads] = min(Thread, max(1, c.whole[Threads]))
+	w.need.setThreads(min(Thread, max(1, c.whole[Threads])))
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {
 	case job.AudioTask:
@@ -196,7 +196,8 @@ func encodeWay(work Work, c *class, encoder string) (way, bool) {
 		threads := float64(c.whole[Threads]) / Thread
 		// Profiles are of the whole device at work on one encode.
 		w.seconds = encode*threads/wideLoss + cpu + cpuDecodeSeconds(&c.spec, work, threads)
-		w.need = Room{Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels))}
+		w.need = Room{Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels))}
+		w.need.setThreads(min(Thread, max(1, c.whole[Threads])))
 		w.divisible = true
 		return w.fitted(work, area)
 	}
@@ -245,8 +246,9 @@ func mixedWay(work Work, c *class, w way, sizes []int, effort float64) (way, boo
 	w.seconds = max(encode*effort*threads/wideLoss+cpuSeconds(work, largest)+fetchSeconds*float64(work.SourcePixels)/fullHD, decode)
 	w.need = Room{
 		Decode: part(decode / w.seconds), GPUMemory: min(c.whole[GPUMemory], gpuContextBytes+gpuBytesPerPixel*int64(work.SourcePixels)),
-		Threads: min(Thread, max(1, c.whole[Threads])), Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels)),
+		Memory: runBytes + bytesPerPixel*int64(max(largest, work.SourcePixels)),
 	}
+	w.need.setThreads(min(Thread, max(1, c.whole[Threads])))
 	return w.fitted(work, area)
 }
 

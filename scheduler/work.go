@@ -133,6 +133,9 @@ type Assignment struct {
 	job.Assignment
 	// Expected is how long the attempt should take.
 	Expected time.Duration
+	// Pace is 1, or the part of its threads that the attempt has, where there weren't
+	// enough: it takes as much longer.
+	Pace float64
 }
 
 // way is how a work is done on a class.
@@ -142,6 +145,9 @@ type way struct {
 	encoder string
 	headers string // that its encoder writes
 	need    Room   // of one task, with one thread where it is divisible
+	// parts says that a task may begin with a part of a thread, least is its need then.
+	parts bool
+	least Room
 	// seconds for each frame with that need, by the profile; fixed is for each task.
 	seconds, fixed float64
 	// divisible ways go faster with more threads.

@@ -388,7 +388,7 @@ func (s *simple) start(t scheduler.Task, at spot) scheduler.Assignment {
 	s.change(at.device, &at.option.Need, -1)
 	at.device.running++
 	s.runs[job.Ref{Job: t.Job, Task: t.Task, Attempt: t.Attempt}] = &held{at.device, at.option.Need}
-	return scheduler.Assignment{Job: t.Job, Assignment: job.Assignment{
+	return scheduler.Assignment{Job: t.Job, Pace: 1, Assignment: job.Assignment{
 		Task: t.Task, Attempt: t.Attempt, Node: at.device.node.ID, Session: at.device.node.Session,
 		Device: at.device.id, Encoder: at.option.Encoder, Threads: 1,
 	}}

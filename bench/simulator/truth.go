@@ -21,7 +21,7 @@ func (s *simulation) truth(m *machine, work scheduler.Work, frames int64, a sche
 		picture *= lognormal(s.random, math.Exp(-sigma*sigma/2), sigma) // 1 on average
 	}
 	option.SecondsPerFrame = picture / m.speed
-	return option.Seconds(frames, a.Threads), nil
+	return option.Seconds(frames, a.Threads) / a.Pace, nil
 }
 
 // factor is how much harder than average an upload is for an encoder.
