@@ -23,6 +23,10 @@ const (
 	priceSteepness = 40
 	// priceDrift is by how much the waiting work changes until prices are found anew.
 	priceDrift = 0.10
+	// mostSteps bounds by how many factors of e prices differ: one portion of what takes
+	// long by one way and hardly any time by another can be far more load than all others,
+	// and what prices make of it must stay a number.
+	mostSteps = 300
 )
 
 // resources numbers what has a price: for each class its encoder, decoder,
@@ -177,7 +181,9 @@ func newTide(load []float64, scale float64) tide {
 	return t
 }
 
-func (t tide) price(load float64) float64 { return math.Exp((load - t.highest) / t.step) }
+func (t tide) price(load float64) float64 {
+	return math.Exp(min(max((load-t.highest)/t.step, -mostSteps), mostSteps))
+}
 
 // costAt is a frame's cost by a way, its part of the fixed time included.
 func (w *way) costAt(price []float64, framesPerTask float64) float64 {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"millrace/hwaccel"
@@ -37,6 +38,30 @@ func TestThePriceOfASmallResourceIsItsWorth(t *testing.T) {
 		}
 		if ratio := cost["h264_qsv"] / cost["h264_nvenc"]; ratio < 0.9 || ratio > 1.1 {
 			t.Errorf("%s costs %.2f times as much on the one GPU as on one of the ten", d.pile.work.Ladder, ratio)
+		}
+	}
+}
+
+// TestPricesStayNumbers where one way takes a thousand times as long as another: by others
+// nothing can be decided, nor when all is done.
+func TestPricesStayNumbers(t *testing.T) {
+	for _, times := range []float64{1, 4, 10, 40, 100, 1000} {
+		node := gpuNode("a", 2, 1, nil)
+		for pixels := range node.Devices[0].Encoders[0].FramesPerSecond {
+			node.Devices[0].Encoders[0].FramesPerSecond[pixels] /= times
+		}
+		e := engineWith(node)
+		queue(e, Job{ID: "any"}, ladderWork(nil), 274)
+		queue(e, Job{ID: "cpu"}, ladderWork(func(w *Work) { w.Encoders = "libx264" }), 1)
+		if placed := e.Decide(); len(placed) == 0 || math.IsNaN(e.horizon) || math.IsInf(e.horizon, 0) {
+			t.Errorf("a CPU %.0f times as slow: %v start, and all ends in %.3f s", times, where(placed), e.horizon)
+		}
+		for _, p := range e.piles {
+			for _, w := range p.ways {
+				if math.IsNaN(w.cost) || w.cost < 0 {
+					t.Errorf("a CPU %.0f times as slow: a frame costs %g by %s on %s", times, w.cost, w.encoder, w.class.name())
+				}
+			}
 		}
 	}
 }
