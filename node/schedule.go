@@ -170,7 +170,7 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 		plan = l.asBefore(plan, record.Job)
 		whole = record.Whole()
 	} else {
-		outlook := l.outlook(record, plan)
+		outlook := l.outlook(record, plan).Weighed(plan)
 		if record.Job != nil {
 			one := plan
 			plan = madeBy(one, outlook.EncodersOf(len(one.Renditions)), record.Job.Spec.Quality)

@@ -106,7 +106,12 @@ func (l *lane) turnBefore(other *lane, had, its float64) bool {
 	if a.before(b) || b.before(a) {
 		return a.before(b)
 	}
-	// Of one job what takes longest, so that what is left at the end is small.
+	// Of one job what GPUs make, which needs but a part of a thread that encodes in
+	// software would take for long; then what takes longest, so that what is left at the
+	// end is small.
+	if x, y := l.pile.gpus, other.pile.gpus; x != y {
+		return x
+	}
 	if x, y := a.longest(), b.longest(); x != y {
 		return x > y
 	}
@@ -138,9 +143,9 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 			need := &w.need
 			if try.part {
 				part := e.part(w, t.frames)
+				// A part may be left that does for shorter tasks, or later on.
+				found = found || e.full && w.parts && w.class.tree.largest[1].Fits(&w.least)
 				if part == Thread {
-					// A part may be left that does for shorter tasks, or later on.
-					found = found || e.full && w.parts && w.class.tree.largest[1].Fits(&w.least)
 					continue
 				}
 				least = w.need

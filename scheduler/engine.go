@@ -313,7 +313,7 @@ func (e *Engine) addWays(p *pile, c *class) {
 		w.findParts()
 		w.recall(&e.costs)
 		w.alike, w.akin = join(e.byBucket, w.bucket, w), join(e.byKind, w.kind, w)
-		p.ways, c.ways = append(p.ways, w), append(c.ways, w)
+		p.ways, c.ways, p.gpus = append(p.ways, w), append(c.ways, w), p.gpus || w.need[Encode] > 0
 	}
 	if len(list) > 0 {
 		p.mixed = p.isMixed()

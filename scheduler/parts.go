@@ -108,25 +108,69 @@ func (c *capacity) part(rungs int) Part {
 	return Part{Encoder: c.encoder, Rungs: rungs, Slots: c.slots, SecondsPerFrame: float64(c.slots) / c.perSecond}
 }
 
+// Weighed is the outlook for a plan: without its parts where these, chunk by chunk, don't
+// end it much sooner. What Outlook knows is only how many frames there are.
+func (o Outlook) Weighed(plan job.Plan) Outlook {
+	whole := o
+	whole.Parts = nil
+	if len(o.Parts) == 0 {
+		return o
+	}
+	play := playOf(plan, Part{o.Encoder, len(plan.Renditions), o.Slots, o.SecondsPerFrame})
+	if _, end := cutParts(plan, o.Parts); end > partsGain*play.end(alone(plan, whole, CutFor(plan.Timeline, whole, plan.Source.Leads))) {
+		return whole
+	}
+	return o
+}
+
+// playOf is how some rungs of a plan, or all of them, would be made.
+func playOf(plan job.Plan, part Part) *lone {
+	if row, _ := hwaccel.Encoder(part.Encoder); row.Kind != hwaccel.CPU {
+		plan.Audio = nil // a thread makes it
+	}
+	return newLone(plan, part.Slots, part.SecondsPerFrame, nil)
+}
+
 // arrangeParts is Arrange for a ladder that is made in parts: each is a task of its own
-// in all chunks, which are cut so that the last of both ends soonest.
+// in all chunks.
 func arrangeParts(plan job.Plan, parts []Part) (_ job.Plan, err error) {
 	plan.Groups = nil
+	first := 0
+	for _, part := range parts {
+		var names []string
+		for _, rendition := range plan.Renditions[first : first+part.Rungs] {
+			names = append(names, rendition.Name)
+		}
+		plan.Groups = append(plan.Groups, names)
+		first += part.Rungs
+	}
+	pieces, _ := cutParts(plan, parts)
+	if plan.Chunks, err = plan.Timeline.Cut(countsOf(pieces)); err != nil {
+		return plan, fmt.Errorf("cut the timeline: %w", err)
+	}
+	return plan, nil
+}
+
+// mostPlayed is how many pieces are played at most, if there are fewer in any way to cut.
+const mostPlayed = 1000
+
+// cutParts cuts a timeline so that the last of a plan's parts ends soonest, and says when
+// that is, in seconds. One part may need many short chunks and the other few long ones,
+// since each takes it a start: so all lengths are tried.
+func cutParts(plan job.Plan, parts []Part) (best []piece, soonest float64) {
 	var plays []*lone
+	longest := segmentsIn(longestChunk, plan.Timeline.At(plan.Timeline.SegmentFrames))
+	var ways [][]piece
 	first := 0
 	for _, part := range parts {
 		own := plan
 		own.Renditions = plan.Renditions[first : first+part.Rungs]
 		first += part.Rungs
-		var names []string
-		for _, rendition := range own.Renditions {
-			names = append(names, rendition.Name)
-		}
-		plan.Groups = append(plan.Groups, names)
-		if row, _ := hwaccel.Encoder(part.Encoder); row.Kind != hwaccel.CPU {
-			own.Audio = nil // a thread makes it
-		}
-		plays = append(plays, newLone(own, part.Slots, part.SecondsPerFrame, nil))
+		plays = append(plays, playOf(own, part))
+		ways = append(ways, piecesOf(Cut(plan.Timeline, part.Slots, part.SecondsPerFrame, plan.Source.Leads)))
+	}
+	for length := longest; length > 0; length-- {
+		ways = append(ways, piecesOf(evenly(plan.Timeline.Segments(), length)))
 	}
 	end := func(pieces []piece) float64 {
 		last := 0.0
@@ -135,14 +179,11 @@ func arrangeParts(plan job.Plan, parts []Part) (_ job.Plan, err error) {
 		}
 		return last
 	}
-	var best []piece
-	longest, soonest := segmentsIn(longestChunk, plan.Timeline.At(plan.Timeline.SegmentFrames)), math.Inf(1)
-	single := slices.Repeat([]int{1}, plan.Timeline.Segments())
-	for _, counts := range [][]int{
-		Cut(plan.Timeline, parts[0].Slots, parts[0].SecondsPerFrame, plan.Source.Leads),
-		Cut(plan.Timeline, parts[1].Slots, parts[1].SecondsPerFrame, plan.Source.Leads), single,
-	} {
-		pieces := piecesOf(counts)
+	soonest = math.Inf(1)
+	for _, pieces := range ways {
+		if best != nil && len(pieces) > mostPlayed {
+			continue
+		}
 		ends := end(pieces)
 		if len(pieces) <= mostPieces {
 			pieces, ends = improve(pieces, longest, false, end)
@@ -151,10 +192,15 @@ func arrangeParts(plan job.Plan, parts []Part) (_ job.Plan, err error) {
 			best, soonest = pieces, ends
 		}
 	}
-	if plan.Chunks, err = plan.Timeline.Cut(countsOf(best)); err != nil {
-		return plan, fmt.Errorf("cut the timeline: %w", err)
+	return best, soonest
+}
+
+// evenly cuts so many segments into chunks of as many each, but for the last.
+func evenly(segments, length int) (counts []int) {
+	for ; segments > 0; segments -= length {
+		counts = append(counts, min(segments, length))
 	}
-	return plan, nil
+	return counts
 }
 
 func countsOf(pieces []piece) (counts []int) {

@@ -98,11 +98,65 @@ func TestPartsGoToTheirDevices(t *testing.T) {
 	}
 }
 
+// TestPartsAreWeighedChunkByChunk: what looks sooner by the frames may not be so by the
+// chunks, which both parts have in common.
+func TestPartsAreWeighedChunkByChunk(t *testing.T) {
+	gpu := Part{Encoder: "h264_nvenc", Rungs: 1, Slots: 2, SecondsPerFrame: 0.004}
+	threads := func(slots int) Part {
+		return Part{Encoder: "libx264", Rungs: 4, Slots: slots, SecondsPerFrame: 0.04}
+	}
+	for name, test := range map[string]struct {
+		seconds int64
+		outlook Outlook
+		parts   bool
+	}{
+		"a film":                          {1800, Outlook{Encoder: "h264_nvenc", Slots: 2, SecondsPerFrame: 0.006, Parts: []Part{gpu, threads(20)}}, true},
+		"a film, and little to be gained": {1800, Outlook{Encoder: "h264_nvenc", Slots: 2, SecondsPerFrame: 0.0043, Parts: []Part{gpu, threads(20)}}, false},
+		"of one segment a thread makes a part as long as the GPU all": {
+			4, Outlook{Encoder: "h264_nvenc", Slots: 2, SecondsPerFrame: 0.006, Parts: []Part{gpu, threads(20)}}, false},
+		"so many threads that each start costs the GPU more than the pictures": {
+			1800, Outlook{Encoder: "libx264", Slots: 400, SecondsPerFrame: 0.05, Parts: []Part{threads(400), gpu}}, false},
+		"none": {1800, Outlook{Encoder: "libx264", Slots: 8, SecondsPerFrame: 0.05}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := clip(test.seconds, 1080, 720, 480, 360, 240)
+			if name == "so many threads that each start costs the GPU more than the pictures" {
+				test.outlook.Parts[0].Rungs, test.outlook.Parts[1].Rungs = 1, 4
+			}
+			got := test.outlook.Weighed(plan)
+			if len(got.Parts) > 0 != test.parts || got.Encoder != test.outlook.Encoder || got.Slots != test.outlook.Slots {
+				t.Errorf("weighed it is %+v", got)
+			}
+		})
+	}
+}
+
+// TestALoneJobsThreadsLeaveItsGPUWhatItNeeds: else the GPU's part would begin when the
+// first of the CPU's has ended.
+func TestALoneJobsThreadsLeaveItsGPUWhatItNeeds(t *testing.T) {
+	e := engineWith(gpuNode("a", 4, 1, nil))
+	e.SetJob(Job{ID: "film", Org: "o", Queued: noon})
+	for i := range 12 {
+		for n, encoder := range []string{"libx264", "h264_nvenc"} {
+			e.Queue(Task{Job: "film", Task: job.TaskID(fmt.Sprint("encode-", i, "-", n)), Attempt: 1, Frames: 200, Work: ladderWork(func(w *Work) {
+				w.Encoders, w.Ladder = encoder, []string{"1920x1080", "640x360"}[n] // the CPU's take longer, and are first
+			})})
+		}
+	}
+	by := make(map[string]int)
+	for _, a := range e.Decide() {
+		by[a.Encoder]++
+	}
+	if by["h264_nvenc"] != 2 || by["libx264"] < 3 {
+		t.Errorf("at once run %v", by)
+	}
+}
+
 // TestArrangedPartsMakeEachFrameOnce, each rung in a task with those of its part.
 func TestArrangedPartsMakeEachFrameOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rungs := rapid.IntRange(2, 5).Draw(t, "rungs")
-		plan := clip(rapid.Int64Range(1, 900).Draw(t, "seconds"), []int{1080, 720, 480, 360, 240}[:rungs]...)
+		plan := clip(rapid.Int64Range(1, 200).Draw(t, "seconds"), []int{1080, 720, 480, 360, 240}[:rungs]...)
 		upper := rapid.IntRange(1, rungs-1).Draw(t, "upper")
 		part := func(encoder string, rungs int) Part {
 			return Part{encoder, rungs, rapid.IntRange(1, 70).Draw(t, "slots"), rapid.SampledFrom([]float64{0.001, 0.05, 1}).Draw(t, "seconds per frame")}

@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Prices say what a second of each resource is worth while there is more to do
 // than fits, so that work goes where it is best compared with other work, not
@@ -86,7 +89,7 @@ func (e *Engine) reprice() {
 	}
 	var price []float64
 	price, e.horizon = e.solve(demands)
-	e.setFull(e.horizon > fullFrom)
+	e.setFull(e.horizon > fullFrom || slices.ContainsFunc(demands, func(d demand) bool { return d.pile.gpus }))
 	sum := 0.0
 	for _, p := range price {
 		sum += p

@@ -118,6 +118,8 @@ type pile struct {
 	// are in roomy (see reopen).
 	roomless bool
 	roomy    []*host
+	// gpus says that GPUs can encode it.
+	gpus bool
 	// mixed says whether devices write different headers for one encoder.
 	mixed bool
 	// homeless is when there was last an open device for its work, astray says that

@@ -74,7 +74,8 @@ func (h *host) unreserved() int64 {
 	return h.free[Threads]
 }
 
-// setFull takes note of whether the queue is full.
+// setFull takes note of whether threads are short: under a full queue, and where
+// encodes wait for GPUs.
 func (e *Engine) setFull(full bool) {
 	if e.full == full {
 		return

@@ -270,6 +270,7 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	u := s.uploads[ref.Job]
 	plan := u.plan()
 	outlook := s.policy.outlook(u.id, u.work(job.EncodeTask, plan.Renditions), u.frames)
+	outlook = outlook.Weighed(plan)
 	for i, encoder := range outlook.EncodersOf(len(plan.Renditions)) { // or any, where the policy chooses with the first chunk
 		plan.Renditions[i].Encoder = encoder
 	}
