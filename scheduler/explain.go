@@ -161,5 +161,5 @@ func (c choice) byTime() string {
 	if c.light {
 		return "it ends soonest on " + c.way.class.name() + ", of the devices with room"
 	}
-	return "the queue is full, and of the devices with room for it " + c.way.class.name() + " costs what else waits least"
+	return "more waits than there is room for, and of the devices with room for it " + c.way.class.name() + " costs what else waits least"
 }
