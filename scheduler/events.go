@@ -317,7 +317,10 @@ func (e *Engine) learn(r *run, took float64) {
 	if w.bucket == "" || r.pace() < learnFromPart {
 		return
 	}
-	r.job.ratio.add(math.Log(min(max(took*r.ratio/r.expected, 1.0/wildest), wildest)))
+	// Against what is known of the work by now: what it has learned of this job's pictures
+	// since the attempt began isn't counted twice.
+	usual := r.profiled * w.learned * r.device.costs.ratio(w.work)
+	r.job.ratio.add(math.Log(min(max(took/usual, 1.0/wildest), wildest)))
 	e.costs.learn(w, r.device.costs, r.profiled, r.expected, took)
 	// What was learned of the work counts on every class, and if it is much for all ladders.
 	ways := w.alike.ways
