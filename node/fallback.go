@@ -116,9 +116,11 @@ type making struct {
 	ladder     string
 	row        hwaccel.Row
 	with       made
-	waits      bool   // whether any of their chunks waits for a device
-	worn       string // why the encoder should be given up
-	lost       []lostChunk
+	waits      bool // whether any of their chunks waits for a device
+	// worn is why the encoder should be given up, and lost the chunks that may be a reason
+	// (see noneLeft): the survey finds them.
+	worn string
+	lost []lostChunk
 }
 
 // makingsOf lists what the renditions of a job are bound to, while it is transcoded:
@@ -154,14 +156,10 @@ func makingOf(record job.Record, plan *job.Plan, names []string) (making, bool) 
 		return making{}, false
 	}
 	row, known := hwaccel.Encoder(renditions[0].Encoder)
-	m := making{
+	return making{
 		renditions: names, ladder: scheduler.Ladder(renditions), row: row,
 		with: made{row.Encoder, record.Headers(names), labelsFor(record.Job.Spec)},
-	}
-	if known && row.Kind != hwaccel.CPU {
-		m.worn, m.lost = worn(record, row.Encoder), lostOf(record, row.Encoder, names)
-	}
-	return m, known
+	}, known
 }
 
 // worn says why a job should give up a device's encoder by what has become of

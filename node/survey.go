@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"millrace/cluster"
+	"millrace/hwaccel"
 	"millrace/job"
 )
 
@@ -133,7 +134,11 @@ func (s *survey) note(record job.Record) {
 // noteEncoders takes note of what a job's chunks are made with.
 func (s *survey) noteEncoders(j *surveyed) {
 	j.makings = makingsOf(j.record)
-	for _, m := range j.makings {
+	for i := range j.makings {
+		m := &j.makings[i]
+		if m.row.Kind != hwaccel.CPU {
+			m.worn, m.lost = worn(j.record, m.row.Encoder), lostOf(j.record, m.row.Encoder, m.renditions)
+		}
 		if m.worn != "" || len(m.lost) > 0 {
 			s.worn[j] = true
 		}

@@ -61,11 +61,7 @@ func alone(plan job.Plan, outlook Outlook, counts []int) []piece {
 	longest := segmentsIn(longestChunk, plan.Timeline.At(plan.Timeline.SegmentFrames))
 	best, soonest := improve(best, longest, len(groups) > 1, l.end)
 	if segments := plan.Timeline.Segments(); segments <= mostPieces {
-		single := make([]int, segments)
-		for i := range single {
-			single[i] = 1
-		}
-		if other, end := improve(piecesOf(single), longest, len(groups) > 1, l.end); end < soonest {
+		if other, end := improve(piecesOf(evenly(segments, 1)), longest, len(groups) > 1, l.end); end < soonest {
 			return other
 		}
 	}

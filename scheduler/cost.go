@@ -104,9 +104,7 @@ func (w *way) recall(c *costs) {
 
 // ratio is the logarithm of how much longer work takes by a way than its profile
 // says, 0 before anything is known.
-func (w *way) ratio() float64 {
-	return w.work.trusted() + w.onClass.trusted()
-}
+func (w *way) ratio() float64 { return w.work.trusted() + w.onClass.trusted() }
 
 // follow makes a ratio that was learned the way's own.
 func (w *way) follow(ratio float64) { w.followed, w.learned = ratio, math.Exp(ratio) }

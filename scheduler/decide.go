@@ -277,7 +277,6 @@ func (e *Engine) begin(q *queued, p *pile, w *way, d *device, ref job.Ref, frame
 
 // estimate says how long an attempt should take.
 func (e *Engine) estimate(r *run) {
-	r.ratio = jobRatio(&r.job.ratio)
 	r.profiled, r.expected = e.foresee(r.job, r.way, r.device, r.frames, r.need[Threads])
 }
 

@@ -70,8 +70,7 @@ type run struct {
 	started  float64
 	expected float64 // seconds
 	profiled float64
-	ratio    float64 // of the job, as expected
-	place    int     // in the class's heap of ends
+	place    int // in the class's heap of ends
 	why      choice
 	// For its backup (see Backups): the pile of its work, where the task failed,
 	// the frames that it has done, and when these were last more than before.

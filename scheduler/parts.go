@@ -135,20 +135,27 @@ func playOf(plan job.Plan, part Part) *lone {
 // in all chunks.
 func arrangeParts(plan job.Plan, parts []Part) (_ job.Plan, err error) {
 	plan.Groups = nil
-	first := 0
-	for _, part := range parts {
+	for _, own := range divided(plan, parts) {
 		var names []string
-		for _, rendition := range plan.Renditions[first : first+part.Rungs] {
+		for _, rendition := range own {
 			names = append(names, rendition.Name)
 		}
 		plan.Groups = append(plan.Groups, names)
-		first += part.Rungs
 	}
 	pieces, _ := cutParts(plan, parts)
 	if plan.Chunks, err = plan.Timeline.Cut(countsOf(pieces)); err != nil {
 		return plan, fmt.Errorf("cut the timeline: %w", err)
 	}
 	return plan, nil
+}
+
+// divided are the renditions of each of a plan's parts.
+func divided(plan job.Plan, parts []Part) (list [][]job.Rendition) {
+	left := plan.Renditions
+	for _, part := range parts {
+		list, left = append(list, left[:part.Rungs]), left[part.Rungs:]
+	}
+	return list
 }
 
 // mostPlayed is how many pieces are played at most, if there are fewer in any way to cut.
@@ -161,11 +168,10 @@ func cutParts(plan job.Plan, parts []Part) (best []piece, soonest float64) {
 	var plays []*lone
 	longest := segmentsIn(longestChunk, plan.Timeline.At(plan.Timeline.SegmentFrames))
 	var ways [][]piece
-	first := 0
-	for _, part := range parts {
-		own := plan
-		own.Renditions = plan.Renditions[first : first+part.Rungs]
-		first += part.Rungs
+	own := plan
+	for i, renditions := range divided(plan, parts) {
+		part := parts[i]
+		own.Renditions = renditions
 		plays = append(plays, playOf(own, part))
 		ways = append(ways, piecesOf(Cut(plan.Timeline, part.Slots, part.SecondsPerFrame, plan.Source.Leads)))
 	}
