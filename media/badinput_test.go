@@ -266,7 +266,7 @@ func TestDamageWithinNeverCostsFrames(t *testing.T) {
 				t.Logf("completes with the warnings %q", warnings)
 				if len(w.plan.Audio) > 0 {
 					w.do("audio", job.AudioTask, func(ctx context.Context) (job.Result, error) {
-						return w.toolbox.Audio(ctx, w.in, w.output, w.plan, nil)
+						return w.toolbox.Audio(ctx, w.in, w.output, w.plan, 1, nil)
 					})
 				}
 				if _, err := w.pack(); err != nil {

@@ -42,7 +42,7 @@ func TestALadderThatWasSplitIsTheSameVideo(t *testing.T) {
 					})
 				case job.AudioTask:
 					split.do(task.ID, task.Kind, func(ctx context.Context) (job.Result, error) {
-						return split.toolbox.Audio(ctx, split.in, split.output, split.plan, nil)
+						return split.toolbox.Audio(ctx, split.in, split.output, split.plan, 1, nil)
 					})
 				}
 			}

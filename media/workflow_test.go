@@ -155,7 +155,7 @@ func (w *workflow) encodeAll() {
 	}
 	if len(w.plan.Audio) > 0 {
 		w.do(job.TaskID(job.AudioTask), job.AudioTask, func(ctx context.Context) (job.Result, error) {
-			return w.toolbox.Audio(ctx, w.in, w.output, w.plan, nil)
+			return w.toolbox.Audio(ctx, w.in, w.output, w.plan, 1, nil)
 		})
 	}
 	if w.spec.Wants(job.Thumbnails) {

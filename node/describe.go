@@ -35,7 +35,7 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 		described.Work = encodeWork(record.Job.Spec, plan, renditionsOf(plan, task.Renditions))
 		described.Frames = task.Chunk.Frames.Len()
 	case task.Kind == job.AudioTask:
-		described.Frames = plan.Timeline.Frames * int64(max(1, len(plan.Audio)))
+		described.Frames = scheduler.SoundFrames(plan)
 	case task.Kind == job.ThumbnailsTask:
 		described.Frames = plan.Timeline.Frames
 	}

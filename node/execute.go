@@ -149,7 +149,7 @@ func (t *tasks) runOnSource(ctx context.Context, order Order, in media.Input, ou
 			Encoder:    encoder, Device: device, Plain: order.Task.Failures > 0, Threads: order.Threads, Attempt: order.Ref.Attempt, Progress: progress,
 		})
 	case job.AudioTask:
-		return t.toolbox.Audio(ctx, in, output, *order.Plan, progress)
+		return t.toolbox.Audio(ctx, in, output, *order.Plan, order.Threads, progress)
 	case job.ThumbnailsTask:
 		return t.toolbox.Thumbnails(ctx, in, output, *order.Plan)
 	}

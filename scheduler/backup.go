@@ -106,7 +106,7 @@ func (e *Engine) elsewhere(r *run) (best *way, where *device, threads int) {
 		if d == nil {
 			continue
 		}
-		n := e.width(w, d)
+		n := e.width(w, d, r.frames)
 		if _, seconds := e.foresee(r.job, w, d, r.frames, w.taken(d, n)[Threads]); seconds < soonest {
 			best, where, threads, soonest = w, d, n, seconds
 		}

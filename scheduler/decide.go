@@ -166,8 +166,8 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 			}
 			n := 1
 			switch {
-			case light:
-				n = e.width(w, d)
+			case light || w.isSound():
+				n = e.width(w, d, t.frames)
 			case w.divisible: // its chunks may have been cut for faster devices
 				n = int(max(1, min(widest, d.host.spare()/Thread, int64(e.expect(w, t.frames, 1)/longestRun))))
 			}
@@ -204,15 +204,18 @@ func (e *Engine) quickest(p *pile, frames int64) float64 {
 // all, the price where there isn't.
 func (e *Engine) score(w *way, d *device, frames int64, light bool) float64 {
 	if light {
-		return e.expect(w, frames, e.width(w, d)) / d.speed
+		return e.expect(w, frames, e.width(w, d, frames)) / d.speed
 	}
 	return w.cost
 }
 
 // width is how many threads a task would get where nothing else waits.
-func (e *Engine) width(w *way, d *device) int {
+func (e *Engine) width(w *way, d *device, frames int64) int {
 	if !w.divisible {
 		return 1
+	}
+	if w.isSound() {
+		return e.soundWidth(w, d, frames)
 	}
 	threads := (d.host.spare() + Thread - leastPart) / Thread // the last may be a part of one
 	return int(min(widest, max(1, threads/max(1, int64(e.waiting)))))
@@ -310,10 +313,12 @@ func (e *Engine) widen(placed []Assignment, runs []*run) {
 		for i, r := range runs {
 			h := r.device.host
 			more := min(Thread, h.spare())
-			if !r.way.divisible || more < leastPart || more < Thread && !r.way.parts || r.pace() < 1 || placed[i].Threads >= widest {
+			if !r.way.divisible || more < leastPart || more < Thread && !r.way.parts || r.pace() < 1 || placed[i].Threads >= r.way.widest(r.frames) || h.free[Memory] < r.way.threadBytes {
 				continue
 			}
 			r.need.setThreads(r.need[Threads] + more)
+			r.need[Memory] += r.way.threadBytes
+			h.free[Memory] -= r.way.threadBytes
 			h.free[Threads] -= more
 			h.free[Spare] -= more
 			placed[i].Threads++

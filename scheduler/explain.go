@@ -41,9 +41,12 @@ func (e *Engine) Explain(id job.ID) []job.Placement {
 	return list
 }
 
-// partly says that an attempt has only a part of its threads.
+// partly says that an attempt has only a part of its threads, or that sound has several.
 func partly(r *run) string {
-	if r.pace() == 1 {
+	switch {
+	case r.way.isSound() && r.need[Threads] > Thread:
+		return fmt.Sprintf("; in pieces, %d at once, to be ready when the pictures are", r.need[Threads]/Thread)
+	case r.pace() == 1:
 		return ""
 	}
 	return fmt.Sprintf("; no more than %.2f CPU threads were left for it", float64(r.need[Threads])/Thread)

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"cmp"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -30,8 +31,9 @@ type lone struct {
 	shares []float64
 	// hard is, for each guess, how hard each segment is: 1 is the mean.
 	hard [][]float64
-	// sound is for how long one slot makes that first, in seconds.
-	sound float64
+	// sound is for how long each of so many slots makes that first, in seconds.
+	sound      float64
+	soundSlots int
 
 	// paces are, for each guess, how much longer each slot takes than was measured.
 	paces [][]float64
@@ -101,10 +103,24 @@ func newLone(plan job.Plan, slots int, secondsPerFrame float64, groups [][]strin
 		l.shares = append(l.shares, share)
 	}
 	if len(plan.Audio) > 0 {
-		l.sound = audioSeconds * 30 * plan.Timeline.Duration().Seconds()
+		l.hear(plan)
 	}
 	l.guess()
 	return l
+}
+
+// hear takes note of the sound: of as many slots as the engine would give it threads.
+func (l *lone) hear(plan job.Plan) {
+	pictures := 0.0
+	for i := range l.encode {
+		pictures += l.encode[i] + l.decode[i]
+	}
+	frames := SoundFrames(&plan)
+	l.sound = audioSeconds * float64(frames)
+	together := (pictures + l.sound) / float64(max(1, l.slots))
+	l.soundSlots = min(l.slots, soundWidest(frames), int(math.Ceil(l.sound/max(together, soundUntil))))
+	l.soundSlots = max(1, l.soundSlots)
+	l.sound /= float64(l.soundSlots)
 }
 
 // guess draws how hard the segments are: the same for all ways to cut them.
@@ -157,10 +173,12 @@ func (l *lone) end(pieces []piece) float64 {
 	sum := 0.0
 	for g, hard := range l.hard {
 		l.free = l.free[:0]
-		for _, pace := range l.paces[g][:min(l.slots, len(l.tasks)+1)] {
+		for _, pace := range l.paces[g][:min(l.slots, len(l.tasks)+max(1, l.soundSlots))] {
 			l.free = append(l.free, loneSlot{pace: pace})
 		}
-		l.add(l.sound)
+		for range l.soundSlots {
+			l.add(l.sound)
+		}
 		last := 0.0
 		for _, task := range l.tasks {
 			last = max(last, l.add(l.takes(task.piece, task.share, hard)))

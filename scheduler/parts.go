@@ -44,8 +44,8 @@ func (o Outlook) EncodersOf(rungs int) []string {
 // isn't much sooner than in so many seconds, which the whole ladder takes with one.
 func (e *Engine) parts(work Work, frames int64, whole float64) (best []Part) {
 	rungs, encoders := strings.Split(work.Ladder, ","), strings.Split(work.Encoders, ",")
-	soonest, sound := whole*partsGain, float64(frames)*audioSeconds // which takes one thread as long
-	if sound > soonest {
+	soonest := whole * partsGain
+	if soundAtLeast(frames) > soonest {
 		return nil
 	}
 	for cut := 1; cut < len(rungs); cut++ {

@@ -33,7 +33,7 @@ func TestPartsOfALadder(t *testing.T) {
 		"decoding again is as much as it saves":  {[]Node{gpuNode("a", 16, 1, nil)}, from4K, film, "[]"},
 		"a clip that is over before a chunk is":  {[]Node{gpuNode("a", 16, 1, nil)}, nil, 100, "[]"},
 		"a closed node's GPU":                    {[]Node{gpuNode("a", 16, 1, nil), cpuNode("b", 16, nil)}, nil, film, "[]"},
-		"sound that takes longer than the video": {[]Node{gpuNode("a", 32, 8, nil), cpuNode("b", 128, nil)}, nil, film, "[]"},
+		"sound that takes longer than the video": {[]Node{gpuNode("a", 320, 80, nil), cpuNode("b", 1280, nil)}, nil, film, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := engineWith(test.nodes...)

@@ -133,6 +133,7 @@ func (w *way) taken(d *device, threads int) Room {
 		need.setThreads(max(leastOf(whole), min(whole, left)))
 	case w.divisible:
 		need.setThreads(whole)
+		need[Memory] += w.threadBytes * int64(threads-1)
 	}
 	return need
 }

@@ -56,8 +56,6 @@ const (
 	inspectSeconds   = 1.0
 	packageSeconds   = 0.5
 	thumbnailSeconds = 0.002
-	// audioSeconds is AAC for a frame's time: 40 times real time at 30 frames.
-	audioSeconds = 1.0 / 40 / 30
 )
 
 // waysOf lists how a work can be done on a class: with each encoder that works
@@ -87,6 +85,18 @@ type Option struct {
 	// SecondsPerFrame is with that need; FixedSeconds come on top for each task.
 	SecondsPerFrame, FixedSeconds float64
 	Divisible                     bool
+	sound                         bool
+}
+
+// Widest is the most threads that a task of so many frames can use.
+func (o Option) Widest(frames int64) int {
+	switch {
+	case !o.Divisible:
+		return 1
+	case o.sound:
+		return soundWidest(frames)
+	}
+	return widest
 }
 
 // Seconds is how long a task of so many frames takes.
@@ -122,7 +132,7 @@ func (m *Menu) Options(work Work) []Option {
 	for _, d := range m.host.devices {
 		for _, w := range p.ways {
 			if w.class == d.class && d.closed() == "" {
-				list = append(list, Option{d.spec.ID, w.encoder, w.need, w.seconds / d.speed, w.fixed, w.divisible})
+				list = append(list, Option{d.spec.ID, w.encoder, w.need, w.seconds / d.speed, w.fixed, w.divisible, work.Kind == job.AudioTask})
 			}
 		}
 	}
@@ -154,7 +164,7 @@ func plainWays(work Work, c *class) []way {
 	w.need[Memory] = min(smallTaskBytes, c.whole[Memory])
 	switch work.Kind {
 	case job.AudioTask:
-		w.seconds, w.fixed = audioSeconds, startSeconds
+		w.seconds, w.fixed, w.divisible, w.threadBytes = audioSeconds, startSeconds, true, soundBytes
 	case job.ThumbnailsTask:
 		w.seconds, w.fixed = thumbnailSeconds, startSeconds
 	case job.InspectTask:

@@ -152,6 +152,8 @@ type way struct {
 	seconds, fixed float64
 	// divisible ways go faster with more threads.
 	divisible bool
+	// threadBytes is the memory that each thread but the first takes.
+	threadBytes int64
 	// bucket names what its speed is learned under, and kind that without the ladder.
 	bucket, kind string
 	// learned is how much longer it really takes than the profile says, followed the

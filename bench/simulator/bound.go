@@ -24,8 +24,8 @@ import (
 // comes after another.
 //
 // The other is the longest chain of tasks that come after one another: an upload is
-// inspected, then its sound is encoded, on one thread whatever the rack has, then it
-// is packaged. On large racks it is the longer one.
+// inspected, then its sound is encoded, on one machine and eight threads at most, then
+// it is packaged.
 
 // Bounds are times, in seconds, that a case takes at least.
 type Bounds struct {
@@ -76,7 +76,7 @@ func chain(machines []*machine, uploads []*upload) float64 {
 		for _, m := range fastest {
 			for _, o := range scheduler.Options(longest.work(task.kind, nil), m.node) {
 				o.SecondsPerFrame /= m.speed // as in truth.go
-				least = min(least, o.Seconds(task.frames, 1))
+				least = min(least, o.Seconds(task.frames, o.Widest(task.frames)))
 			}
 		}
 		sum += least

@@ -1,9 +1,11 @@
 package cmaf
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"math/big"
 
@@ -47,7 +49,6 @@ type AudioCutter struct {
 	border  int64 // the first access unit after it
 	first   int64 // its own first access unit
 	units   int64 // read so far
-	base    int64 // decode time of the first access unit
 	filled  []sampleInfo
 	data    []byte
 }
@@ -55,21 +56,62 @@ type AudioCutter struct {
 // NewAudioCutter makes a cutter. Cut says whether config can be used.
 func NewAudioCutter(config AudioConfig) *AudioCutter { return &AudioCutter{config: config} }
 
+// Piece is what one of several runs of the encoder made, which together make a track.
+type Piece struct {
+	Output io.Reader // fragmented MP4
+	// Skip is how many access units come before the track's own, Take how many these are.
+	Skip, Take int64
+}
+
+// AllUnits is the Take of a piece of which all that isn't skipped is the track's.
+const AllUnits = math.MaxInt64
+
 // Cut reads ffmpeg's output to its end and emits all segments. Errors are as
 // with [VideoCutter.Cut]. ffmpeg must have padded or trimmed the sound to the
 // timeline's duration: a track that is more than one access unit longer or
 // shorter is an EncoderOutputMismatch that says by how much.
 func (c *AudioCutter) Cut(ctx context.Context, r io.Reader) (TrackInfo, error) {
+	return c.CutPieces(ctx, func(yield func(Piece, error) bool) { yield(Piece{Output: r, Take: AllUnits}, nil) })
+}
+
+// CutPieces is Cut for a track that comes in pieces. An error in place of one is passed on.
+func (c *AudioCutter) CutPieces(ctx context.Context, pieces iter.Seq2[Piece, error]) (TrackInfo, error) {
 	if err := c.validate(); err != nil {
 		return TrackInfo{}, err
 	}
-	if err := readStream(ctx, r, c.start, func(s sample) error { return c.add(ctx, s) }); err != nil {
-		return TrackInfo{}, err
+	for piece, err := range pieces {
+		if err == nil {
+			err = c.cutPiece(ctx, piece)
+		}
+		if err != nil {
+			return TrackInfo{}, err
+		}
 	}
 	if err := c.finish(ctx); err != nil {
 		return TrackInfo{}, err
 	}
 	return c.info, nil
+}
+
+func (c *AudioCutter) cutPiece(ctx context.Context, piece Piece) error {
+	var base, units int64 // the decode time of its first access unit, and how many were read
+	err := readStream(ctx, piece.Output, c.start, func(s sample) error {
+		if units == 0 {
+			base = s.decode
+		}
+		if at := s.decode - base; at != units*AccessUnitSamples {
+			return c.mismatch("access unit %d starts at sample %d, expected %d: the sound has a gap", c.units, at, units*AccessUnitSamples)
+		}
+		units++
+		if own := units - piece.Skip; own <= 0 || own > piece.Take {
+			return nil
+		}
+		return c.add(ctx, s)
+	})
+	if err == nil && piece.Take != AllUnits && units < piece.Skip+piece.Take {
+		err = c.mismatch("a piece of the sound has %d access units, expected %d", units, piece.Skip+piece.Take)
+	}
+	return err
 }
 
 func (c *AudioCutter) validate() error {
@@ -139,19 +181,16 @@ func (c *AudioCutter) start(input inputTrack) error {
 	if err != nil {
 		return err
 	}
-	c.info = TrackInfo{Codec: entry.codec, Init: header, Timescale: c.rate}
+	if c.info.Init != nil && !bytes.Equal(c.info.Init, header) {
+		return c.mismatch("a piece of the sound has other headers than those before")
+	}
+	c.info.Codec, c.info.Init, c.info.Timescale = entry.codec, header, c.rate
 	return nil
 }
 
 // add takes the next access unit. One that lies past the border emits the segment
 // before it, so that there is always one left for the next.
 func (c *AudioCutter) add(ctx context.Context, s sample) error {
-	if c.units == 0 {
-		c.base = s.decode
-	}
-	if at := s.decode - c.base; at != c.units*AccessUnitSamples {
-		return c.mismatch("access unit %d starts at sample %d, expected %d: the sound has a gap", c.units, at, c.units*AccessUnitSamples)
-	}
 	if c.units > c.expected {
 		return c.mismatch("the sound is longer than the pictures: more than %d access units, expected %d for %s",
 			c.units, c.expected, c.config.Timeline.Duration())
@@ -191,12 +230,12 @@ func (c *AudioCutter) finish(ctx context.Context) error {
 
 // flush emits the first n access units that were filled as a segment.
 func (c *AudioCutter) flush(ctx context.Context, n int) error {
-	bytes := 0
+	size := 0
 	for _, s := range c.filled[:n] {
-		bytes += int(s.size)
+		size += int(s.size)
 	}
 	number := FirstSegment + c.segment
-	encoded, err := c.writer.encode(number, c.first*AccessUnitSamples, c.filled[:n], c.data[:bytes])
+	encoded, err := c.writer.encode(number, c.first*AccessUnitSamples, c.filled[:n], c.data[:size])
 	if err != nil {
 		return err
 	}
@@ -205,7 +244,7 @@ func (c *AudioCutter) flush(ctx context.Context, n int) error {
 	heard := max(end, c.config.PrimingSamples) - max(start, c.config.PrimingSamples)
 
 	c.filled = c.filled[:copy(c.filled, c.filled[n:])]
-	c.data = c.data[:copy(c.data, c.data[bytes:])]
+	c.data = c.data[:copy(c.data, c.data[size:])]
 	c.first += int64(n)
 	c.segment++
 	if c.segment < c.config.Timeline.Segments() {

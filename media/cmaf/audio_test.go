@@ -1,7 +1,9 @@
 package cmaf_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -167,4 +169,71 @@ func decode(t *testing.T, path string, args ...string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// TestSoundInPieces takes a track from several runs of the encoder, which begin before
+// their own access units.
+func TestSoundInPieces(t *testing.T) {
+	needFFmpeg(t)
+	timeline := job.Timeline{Rate: film, Frames: 240, SegmentFrames: 24}
+	encoded := func(args ...string) []byte {
+		path := filepath.Join(t.TempDir(), "piece.mp4")
+		run(t, "ffmpeg", append(append([]string{"-nostdin", "-v", "error", "-f", "lavfi", "-i", sine(timeline, 0), "-ac", "2", "-c:a", "aac", "-b:a", "128k"}, args...),
+			"-movflags", "+empty_moov+default_base_moof", "-frag_duration", "700000", path)...)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	whole, tail := encoded(), encoded("-af", fmt.Sprintf("atrim=start_sample=%d,asetpts=PTS-STARTPTS", 180*cmaf.AccessUnitSamples))
+	other := encoded("-ac", "1")
+	type piece struct {
+		data       []byte
+		skip, take int64
+	}
+	cut := func(pieces ...piece) (*shelf, error) {
+		s := newShelf(t)
+		info, err := cmaf.NewAudioCutter(cmaf.AudioConfig{
+			Timeline: timeline, Track: stereo, PrimingSamples: cmaf.AACPriming, Emit: s.put,
+		}).CutPieces(t.Context(), func(yield func(cmaf.Piece, error) bool) {
+			for _, p := range pieces {
+				var err error
+				if p.data == nil {
+					err = io.ErrUnexpectedEOF
+				}
+				if !yield(cmaf.Piece{Output: bytes.NewReader(p.data), Skip: p.skip, Take: p.take}, err) {
+					return
+				}
+			}
+		})
+		if err == nil {
+			s.finish(t, info)
+		}
+		return s, err
+	}
+	alone, err := cut(piece{whole, 0, cmaf.AllUnits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces, err := cut(piece{whole, 0, 200}, piece{tail, 20, cmaf.AllUnits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, segment := range pieces.track.Segments {
+		if want := alone.track.Segments[i]; segment.Samples != want.Samples || segment.Duration != want.Duration {
+			t.Errorf("segment %d of two pieces is %+v, of one %+v", i, segment, want)
+		}
+	}
+	run(t, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", pieces.join(t), "-f", "null", "-")
+
+	_, err = cut(piece{whole, 0, 200}, piece{tail, 10, cmaf.AllUnits})
+	checkMismatch(t, err, "audio track 1: the sound is longer than the pictures: more than 472 access units, expected 471 for 10.01s")
+	_, err = cut(piece{whole, 300, 200}, piece{tail, 20, cmaf.AllUnits})
+	checkMismatch(t, err, "audio track 1: a piece of the sound has 471 access units, expected 500")
+	_, err = cut(piece{whole, 0, 200}, piece{other, 20, cmaf.AllUnits})
+	checkMismatch(t, err, "audio track 1: ffmpeg's output has 1 channels, expected 2")
+	if _, err = cut(piece{whole, 0, 200}, piece{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a piece that failed ends the track with %v", err)
+	}
 }

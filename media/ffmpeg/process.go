@@ -34,6 +34,7 @@ type process struct {
 	Nice int
 	// MaxFileBytes limits each file that the process writes; 0 is no limit.
 	MaxFileBytes int64
+	Stdin        io.Reader             // nil: /dev/null; must not block
 	Stdout       func(io.Reader) error // nil: /dev/null
 	Stderr       io.Writer             // must not fail or block
 	// Outputs and then Side get the read ends of pipes that the process has as
@@ -65,7 +66,7 @@ func execute(ctx context.Context, p process) (*os.ProcessState, error) {
 
 	// Not exec.CommandContext: it would kill the process without its group.
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...) //nolint:noctx // see killGroup
-	cmd.Env, cmd.Dir = p.Env, p.Dir
+	cmd.Env, cmd.Dir, cmd.Stdin = p.Env, p.Dir, p.Stdin
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	var childEnds []*os.File

@@ -21,6 +21,8 @@ type Command struct {
 	// Args are ffmpeg's arguments without the program and without the global
 	// ones that Run adds (-nostdin, -loglevel, -progress, …).
 	Args []string
+	// Input, when not nil, is what ffmpeg reads from "pipe:0". It must not block.
+	Input io.Reader
 	// Outputs are called each on its own goroutine with the read end of a pipe;
 	// Outputs[i] reads what ffmpeg writes to "pipe:3+i" (PipeURL). A handler
 	// reads io.EOF only when ffmpeg has exited with status 0, else
@@ -128,7 +130,7 @@ func (t *Tools) Run(ctx context.Context, c Command) (Report, error) {
 	state, err := execute(ctx, process{
 		Argv: argv, Env: environment(c.Dir, c.Env), Dir: c.Dir,
 		Nice: c.Nice, MaxFileBytes: c.MaxOutputBytes,
-		Stderr: logs, Outputs: c.Outputs, Pipes: &set,
+		Stdin: c.Input, Stderr: logs, Outputs: c.Outputs, Pipes: &set,
 		Side: func(r io.Reader) {
 			readProgress(r, func(p Progress) {
 				dog.note(p)

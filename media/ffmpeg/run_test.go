@@ -73,6 +73,27 @@ func TestEachOutputComesThroughItsOwnPipe(t *testing.T) {
 	}
 }
 
+// TestInputIsReadFromAPipe, whole or only in part.
+func TestInputIsReadFromAPipe(t *testing.T) {
+	samples := bytes.Repeat([]byte("abcd"), 1<<20) // more than a pipe holds
+	for name, part := range map[string]int{"all": len(samples), "a part": 4 * 48000} {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			report, err := tools(t).Run(t.Context(), Command{
+				Args:  []string{"-f", "s16le", "-ar", "48000", "-ac", "2", "-i", "pipe:0", "-t", strconv.FormatFloat(float64(part)/4/48000, 'f', 6, 64), "-f", "s16le", PipeURL(0)},
+				Input: bytes.NewReader(samples), Outputs: []func(io.Reader) error{collect(&got)},
+				Dir: t.TempDir(), FirstFrameTimeout: time.Minute, StallTimeout: time.Minute,
+			})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, report.LastWords)
+			}
+			if !bytes.Equal(got.Bytes(), samples[:part]) {
+				t.Errorf("%d bytes came out of %d that went in", got.Len(), part)
+			}
+		})
+	}
+}
+
 func TestHandlerThatHasSeenEnoughDoesNotBlockFFmpeg(t *testing.T) {
 	report, err := tools(t).Run(t.Context(), Command{
 		Args:    []string{"-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-frames:v", "30", "-f", "rawvideo", PipeURL(0)},
