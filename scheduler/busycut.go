@@ -10,6 +10,9 @@ const (
 	// busyRun is how long a chunk should run under a full queue: long enough for
 	// its start to cost little, short enough to lose little with a node.
 	busyRun = time.Minute
+	// runPart is for which part of the time in which all that waits can be done a chunk
+	// runs at most: its pictures may be harder than is known.
+	runPart = 0.75
 	// quietRun is less than what chunks are made longer for.
 	quietRun = time.Second
 	// busyLongest bounds such a chunk's pictures, for fast devices.
@@ -51,7 +54,7 @@ func CutFor(timeline job.Timeline, outlook Outlook, leads []time.Duration) []int
 // run is how long a job's chunks should run at most: the longer the more waits, but
 // for short jobs, which don't.
 func (e *Engine) run(frames int64) time.Duration {
-	run := time.Duration(e.horizon * float64(time.Second))
+	run := time.Duration(runPart * e.horizon * float64(time.Second))
 	switch {
 	case run < quietRun:
 		return 0
