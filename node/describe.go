@@ -40,8 +40,19 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 		described.Frames = plan.Timeline.Frames
 	}
 	for _, attempt := range task.Attempts {
-		if attempt.Outcome == job.OutcomeFailed && hwaccel.RemedyFor(attempt.Failure.Code) != hwaccel.RetryHere && !slices.Contains(described.FailedOn, attempt.Node) {
-			described.FailedOn = append(described.FailedOn, attempt.Node)
+		if attempt.Outcome != job.OutcomeFailed {
+			continue
+		}
+		at := scheduler.Place{Node: attempt.Node, Device: attempt.Device}
+		switch hwaccel.RemedyFor(attempt.Failure.Code) {
+		case hwaccel.RetryHere:
+			continue
+		case hwaccel.Elsewhere, hwaccel.NextEncoder:
+		default:
+			at.Device = "" // the machine's, if anybody's
+		}
+		if !slices.Contains(described.FailedOn, at) {
+			described.FailedOn = append(described.FailedOn, at)
 		}
 	}
 	return described

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"millrace/cluster"
 	"millrace/job"
+	"millrace/scheduler"
 )
 
 // second queues another job with a spec that is changed.
@@ -86,5 +88,24 @@ func TestAJobIsPlannedForAnEncoderOfTheNodesThatItRequires(t *testing.T) {
 	view := r.peer.Stale()
 	if !r.offered(view, made{encoder: "libx264", labels: "ssd"}) || r.offered(view, made{encoder: "libx264", labels: "ssd,tape"}) {
 		t.Error("what nodes offer doesn't depend on their labels")
+	}
+}
+
+// TestWhereATaskFailedIsADeviceOrAMachine, by what it failed with.
+func TestWhereATaskFailedIsADeviceOrAMachine(t *testing.T) {
+	failed := func(node, device string, code job.Code) *job.Attempt {
+		return &job.Attempt{Node: node, Device: device, Outcome: job.OutcomeFailed, Failure: &job.Failure{Code: code}}
+	}
+	task := &job.Task{Kind: job.CleanupTask}
+	for _, a := range []*job.Attempt{
+		failed("a", "gpu-0", job.EncoderFailed), failed("a", "gpu-0", job.HardwareLost), failed("a", "gpu-1", job.HardwareDriver),
+		failed("b", "gpu-0", job.HardwareSessions), failed("c", "cpu", job.OutputUnreachable),
+		{Node: "d", Device: "cpu", Outcome: job.OutcomeLost},
+	} {
+		task.Attempts = append(task.Attempts, *a)
+	}
+	want := []scheduler.Place{{Node: "a", Device: "gpu-0"}, {Node: "a", Device: "gpu-1"}, {Node: "c"}}
+	if got := describeTask(job.Record{Job: &job.Job{}}, task).FailedOn; !slices.Equal(got, want) {
+		t.Errorf("it failed on %v, want %v", got, want)
 	}
 }

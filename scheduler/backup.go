@@ -99,7 +99,7 @@ func (e *Engine) left(r *run) float64 {
 func (e *Engine) elsewhere(r *run) (best *way, where *device, threads int) {
 	soonest := e.left(r)
 	elsewhere := func(d *device) bool {
-		return d.host == r.device.host || slices.Contains(r.failedOn, d.host.node.ID) || d.host.wanted()
+		return d.host == r.device.host || avoidNodes.avoids(r.failedOn, d) || d.host.wanted()
 	}
 	for _, w := range e.pile(r.pile.work.boundTo(r.way.binding())).ways {
 		d := w.class.tree.find(&w.need, elsewhere)

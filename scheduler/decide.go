@@ -26,10 +26,10 @@ func (e *Engine) Decide() []Assignment {
 	var placed []Assignment
 	var runs []*run
 	for l := e.next(); l != nil; l = e.next() {
-		g := l.jobs.items[0]
+		g, early := l.jobs.items[0], false
 		if !l.short && l.pile.work.Kind == job.EncodeTask {
 			if long := e.longOne(l.org); long != nil {
-				g = long
+				g, early = long, long != g
 			}
 		}
 		p := g.lane.pile
@@ -42,7 +42,7 @@ func (e *Engine) Decide() []Assignment {
 			continue
 		}
 		a, r := e.start(g, d, why.way, threads)
-		r.why = why
+		r.why, r.why.early = why, early
 		placed, runs = append(placed, a), append(runs, r)
 	}
 	if e.waiting == 0 {
@@ -136,7 +136,11 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 	lowest, found := math.Inf(1), false
 	var least Room
 	for _, try := range tries {
-		if try.failedToo && len(t.failedOn) == 0 {
+		if try.avoid < avoidNodes && len(t.failedOn) == 0 {
+			break
+		}
+		if try.avoid == avoidNothing && e.hasOther(p, t) { // which it waits for
+			found = true
 			break
 		}
 		for _, w := range p.ways {
@@ -155,7 +159,7 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 			if w.stray && !p.astray || !w.class.tree.largest[1].Fits(need) || unfit != nil && unfit(w) {
 				continue
 			}
-			d := e.fit(w, need, g, t, try.failedToo, !light)
+			d := e.fit(w, need, g, t, try.avoid, !light)
 			if d == nil {
 				continue
 			}
@@ -187,7 +191,10 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 
 // tries are where a task is looked for a device: a whole thread anywhere is better than
 // a part of one where the source is, and that than where the task failed.
-var tries = []struct{ part, failedToo bool }{{false, false}, {true, false}, {false, true}, {true, true}}
+var tries = []struct {
+	part  bool
+	avoid avoidance
+}{{false, avoidNodes}, {true, avoidNodes}, {false, avoidDevices}, {true, avoidDevices}, {false, avoidNothing}, {true, avoidNothing}}
 
 // quickest is the least time that a task could take.
 func (e *Engine) quickest(p *pile, frames int64) float64 {

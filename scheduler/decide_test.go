@@ -79,15 +79,54 @@ func TestDecide(t *testing.T) {
 			[]Node{cpuNode("a", 8, nil), cpuNode("b", 1, nil)},
 			func(e *Engine) {
 				queue(e, Job{ID: "j"}, cpuWork)
-				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: cpuWork, Frames: 100, FailedOn: []string{"a"}})
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: cpuWork, Frames: 100, FailedOn: []Place{{"a", "cpu"}}})
 			},
 			[]string{"j/encode-00000@b/cpu×1"},
+		},
+		"another GPU of the node comes before the one where it failed": {
+			[]Node{gpuNode("a", 8, 2, nil)},
+			func(e *Engine) {
+				queue(e, Job{ID: "j"}, onGPU)
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", "gpu-0"}}})
+			},
+			[]string{"j/encode-00000@a/gpu-1×1"},
+		},
+		"what failed on a GPU waits for another that is busy": {
+			[]Node{gpuNode("a", 8, 2, func(d *Device) { d.Tasks = 1 })},
+			func(e *Engine) {
+				queue(e, Job{ID: "busy"}, onGPU, 9000)
+				failed := e.Decide()[0].Device
+				free := map[string]string{"gpu-0": "gpu-1", "gpu-1": "gpu-0"}[failed]
+				queue(e, Job{ID: "j"}, onGPU)
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", free}}})
+			},
+			nil,
+		},
+		"but not for one that is out of use": {
+			[]Node{gpuNode("a", 8, 2, func(d *Device) {
+				if d.ID == "gpu-1" {
+					d.Out = "it is lost"
+				}
+			})},
+			func(e *Engine) {
+				queue(e, Job{ID: "j"}, onGPU)
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", "gpu-0"}}})
+			},
+			[]string{"j/encode-00000@a/gpu-0×1"},
+		},
+		"what a machine failed at goes to another machine": {
+			[]Node{gpuNode("a", 8, 2, nil), gpuNode("b", 8, 1, nil)},
+			func(e *Engine) {
+				queue(e, Job{ID: "j"}, onGPU)
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", ""}}})
+			},
+			[]string{"j/encode-00000@b/gpu-0×1"},
 		},
 		"but it is a choice": {
 			[]Node{cpuNode("a", 1, nil)},
 			func(e *Engine) {
 				queue(e, Job{ID: "j"}, cpuWork)
-				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: cpuWork, Frames: 100, FailedOn: []string{"a"}})
+				e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: cpuWork, Frames: 100, FailedOn: []Place{{"a", "cpu"}}})
 			},
 			[]string{"j/encode-00000@a/cpu×1"},
 		},

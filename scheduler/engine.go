@@ -75,7 +75,7 @@ type run struct {
 	// For its backup (see Backups): the pile of its work, where the task failed,
 	// the frames that it has done, and when these were last more than before.
 	pile     *pile
-	failedOn []string
+	failedOn []Place
 	done     int64
 	moved    float64
 	// backed says that it got a backup; of is the attempt that it is itself one of.

@@ -225,8 +225,8 @@ type Run struct {
 	Headers      string
 	Threads      int
 	Started      time.Time
-	// FailedOn are nodes where the task failed.
-	FailedOn []string
+	// FailedOn is where the task failed.
+	FailedOn []Place
 	// BackupOf is the attempt that it is a backup of, 0 if it is none; BackedUp says
 	// that it has had one itself.
 	BackupOf int

@@ -78,7 +78,11 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 	if long != nil && long.job != q {
 		before = "a long chunk of " + long.job.namedTo(q) + " goes first: it would else be the last of all to end"
 	}
-	if lacks := e.lacks(p, g.tasks[0].frames); lacks != "" {
+	if t := &g.tasks[0]; len(t.failedOn) > 0 && e.hasOther(p, t) && e.lacks(p, t.frames, nil) == "" &&
+		e.lacks(p, t.frames, func(d *device) bool { return avoidDevices.avoids(t.failedOn, d) }) != "" {
+		return "it failed on " + namesOf(t.failedOn) + ", and waits for another device that can do it"
+	}
+	if lacks := e.lacks(p, g.tasks[0].frames, nil); lacks != "" {
 		why := "no device that can do this has room: " + lacks + e.others(p.work)
 		if before != "" {
 			why += "; then " + before
@@ -108,9 +112,17 @@ func (q *queued) namedTo(other *queued) string {
 	return "a job of another organisation"
 }
 
+func namesOf(places []Place) string {
+	var names []string
+	for _, p := range places {
+		names = append(names, strings.TrimSuffix(p.Node+"/"+p.Device, "/"))
+	}
+	return strings.Join(names, " and ")
+}
+
 // lacks says for each class of devices what the one with most room lacks for a task of
-// so many frames; empty if there is room.
-func (e *Engine) lacks(p *pile, frames int64) string {
+// so many frames; empty if there is room on one that isn't to be skipped.
+func (e *Engine) lacks(p *pile, frames int64, skip func(*device) bool) string {
 	var list []string
 	for _, w := range p.ways {
 		if w.class.devices == 0 {
@@ -120,7 +132,7 @@ func (e *Engine) lacks(p *pile, frames int64) string {
 		if part := e.part(w, frames); part < Thread {
 			need.setThreads(part)
 		}
-		if w.class.tree.find(&need, nil) != nil {
+		if w.class.tree.find(&need, skip) != nil {
 			return ""
 		}
 		text := fmt.Sprintf("of %d × %s the freest has %s", w.class.devices, w.class.name(), w.class.tree.largest[1].lacking(&need))
@@ -134,6 +146,8 @@ func (e *Engine) lacks(p *pile, frames int64) string {
 // choice is why a device was chosen.
 type choice struct {
 	way *way
+	// early says that it went before its turn (see longOne).
+	early bool
 	// light says that there was room for all that waited.
 	light bool
 	// energy says that the work prefers it, thrifty that it was chosen by that: that
@@ -155,6 +169,8 @@ func (c choice) String() string {
 		return "it takes least energy on " + c.way.class.name() + ", of the devices with room whose draw is known"
 	case c.energy:
 		return c.byTime() + "; what the devices draw isn't known, so energy decides nothing"
+	case c.early:
+		return c.byTime() + "; it is long and went before its turn: it would else be the last of all to end"
 	}
 	return c.byTime()
 }

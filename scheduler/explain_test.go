@@ -69,3 +69,19 @@ func TestExplain(t *testing.T) {
 		})
 	}
 }
+
+// TestExplainWhatWaitsForAnotherDeviceThanWhereItFailed.
+func TestExplainWhatWaitsForAnotherDeviceThanWhereItFailed(t *testing.T) {
+	e := engineWith(gpuNode("a", 8, 2, func(d *Device) { d.Tasks = 1 }))
+	queue(e, Job{ID: "busy"}, onGPU, 9000)
+	free := map[string]string{"gpu-0": "gpu-1", "gpu-1": "gpu-0"}[e.Decide()[0].Device]
+	queue(e, Job{ID: "j"}, onGPU)
+	e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", free}}})
+	if placed := e.Decide(); placed != nil {
+		t.Fatalf("placed %v", where(placed))
+	}
+	want := "it failed on a/" + free + ", and waits for another device that can do it"
+	if got := e.Explain("j")[0].Reason; got != want {
+		t.Errorf("it waits since %q, want %q", got, want)
+	}
+}

@@ -39,6 +39,9 @@ func TestALongChunkDoesNotWaitForItsTurnAtTheEnd(t *testing.T) {
 			if len(placed) == 0 || placed[0].Job != test.first {
 				t.Errorf("placed %v, want %s first", where(placed), test.first)
 			}
+			if why := e.Explain(test.first)[0].Reason; strings.Contains(why, "it is long and went before its turn") != (test.first == "long") {
+				t.Errorf("%s runs since %q", test.first, why)
+			}
 		})
 	}
 }

@@ -41,7 +41,7 @@ func (e *Engine) until(r *run) float64 {
 
 // fit finds a device with room. Under a full queue a job's tasks go back to the
 // nodes that have read of its source; where there is room for all they spread.
-func (e *Engine) fit(w *way, need *Room, g *group, t *waiting, failedToo, near bool) *device {
+func (e *Engine) fit(w *way, need *Room, g *group, t *waiting, avoid avoidance, near bool) *device {
 	if near && len(t.failedOn) == 0 {
 		for _, h := range g.job.recent {
 			if h == nil {
@@ -58,8 +58,34 @@ func (e *Engine) fit(w *way, need *Room, g *group, t *waiting, failedToo, near b
 		}
 	}
 	var skip func(*device) bool
-	if len(t.failedOn) > 0 && !failedToo {
-		skip = func(d *device) bool { return slices.Contains(t.failedOn, d.host.node.ID) }
+	if len(t.failedOn) > 0 && avoid != avoidNothing {
+		skip = func(d *device) bool { return avoid.avoids(t.failedOn, d) }
 	}
 	return w.class.tree.find(need, skip)
+}
+
+// avoidance is what a task that failed keeps away from. A node may be at fault as well as
+// its device, so other nodes come first.
+type avoidance int
+
+const (
+	avoidNothing avoidance = iota
+	avoidDevices
+	avoidNodes
+)
+
+// avoids says whether a device is kept away from by what failed in these places.
+func (a avoidance) avoids(failed []Place, d *device) bool {
+	return slices.ContainsFunc(failed, func(p Place) bool {
+		return p.Node == d.host.node.ID && (a == avoidNodes || a == avoidDevices && (p.Device == "" || p.Device == d.spec.ID))
+	})
+}
+
+// hasOther says whether a task that failed can be done, by an open device that may be busy,
+// where it hasn't failed yet: a device that is at fault is the first to be free again.
+func (e *Engine) hasOther(p *pile, t *waiting) bool {
+	failed := func(d *device) bool { return avoidDevices.avoids(t.failedOn, d) }
+	return slices.ContainsFunc(p.ways, func(w *way) bool {
+		return (!w.stray || p.astray) && w.class.tree.find(&Room{}, failed) != nil
+	})
 }

@@ -88,7 +88,7 @@ type waiting struct {
 	task     job.TaskID
 	frames   int64
 	attempt  int32
-	failedOn []string
+	failedOn []Place
 }
 
 // pile is all waiting tasks of one work.

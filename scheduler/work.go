@@ -97,9 +97,12 @@ type Task struct {
 	Attempt int // the number that its next attempt gets
 	Work    Work
 	Frames  int64 // at least 1
-	// FailedOn are nodes where the task failed: others are tried first.
-	FailedOn []string
+	// FailedOn is where the task failed: other nodes are tried first, then other devices.
+	FailedOn []Place
 }
+
+// Place is a device of a node, or all of the node where Device is empty.
+type Place struct{ Node, Device string }
 
 // Job is what the scheduler knows of a job.
 type Job struct {
