@@ -170,25 +170,36 @@ func (l *leader) planCommand(ref job.Ref, plan job.Plan, at time.Time) cluster.C
 		plan = l.asBefore(plan, record.Job)
 		whole = record.Whole()
 	} else {
-		outlook := l.outlook(record, plan).Weighed(plan)
-		if record.Job != nil {
-			one := plan
-			plan = madeBy(one, outlook.EncodersOf(len(one.Renditions)), record.Job.Spec.Quality)
-			if !l.state.Understands(cluster.PlanJob{Plan: plan}) { // a peer that may lead next isn't upgraded yet
-				outlook.Parts = nil
-				plan = madeBy(one, outlook.EncodersOf(len(one.Renditions)), record.Job.Spec.Quality)
-			}
-		}
-		var err error
-		if plan, whole, err = scheduler.Arrange(plan, outlook); err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
+		arranged, err := l.arranged(record, plan)
+		if err != nil { // a timeline that Inspect made can be cut; if not, it is a bug
 			return cluster.FailTask{Ref: ref, Failure: *job.Fail(job.InternalError, "%v", err), At: at}
 		}
+		plan, whole = arranged.Plan, arranged.Whole
 	}
 	var spec job.Spec
 	if record.Job != nil {
 		spec = record.Job.Spec
 	}
 	return cluster.PlanJob{Ref: ref, Plan: plan, Tasks: job.PlanTasks(ref.Job, spec, plan, whole...), At: at}
+}
+
+// arranged cuts a plan and binds its renditions for the rack as it is.
+func (l *leader) arranged(record job.Record, plan job.Plan) (scheduler.Arranged, error) {
+	outlook := l.outlook(record, plan)
+	arranged, err := scheduler.Arrange(plan, outlook)
+	if err != nil || record.Job == nil {
+		return arranged, err
+	}
+	made := madeBy(arranged.Plan, arranged.Encoders, record.Job.Spec.Quality)
+	if !l.state.Understands(cluster.PlanJob{Plan: made}) { // a peer that may lead next isn't upgraded yet
+		outlook.Parts = nil
+		if arranged, err = scheduler.Arrange(plan, outlook); err != nil {
+			return arranged, err
+		}
+		made = madeBy(arranged.Plan, arranged.Encoders, record.Job.Spec.Quality)
+	}
+	arranged.Plan = made
+	return arranged, nil
 }
 
 // groupsOf are the groups of an earlier plan for a plan that may have other

@@ -35,10 +35,11 @@ func TestArrange(t *testing.T) {
 		"others wait":                            {clip(12, ladder...), Outlook{Slots: 2, Places: 2, SecondsPerFrame: 0.06, Run: 30 * time.Second, After: time.Minute}, nil, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan, whole, err := Arrange(test.plan, test.outlook)
+			arranged, err := Arrange(test.plan, test.outlook)
 			if err != nil {
 				t.Fatal(err)
 			}
+			plan, whole := arranged.Plan, arranged.Whole
 			if !reflect.DeepEqual(plan.Groups, test.groups) || !slices.Equal(whole, test.whole) || len(plan.Chunks) != test.chunks {
 				t.Errorf("%d chunks in groups %v, whole %v; want %d in %v, whole %v", len(plan.Chunks), plan.Groups, whole, test.chunks, test.groups, test.whole)
 			}
@@ -60,12 +61,12 @@ func TestArrangedTasksMakeEachFrameOnce(t *testing.T) {
 			SecondsPerFrame: rapid.SampledFrom([]float64{0, 0.001, 0.05, 1}).Draw(t, "seconds per frame"),
 			Run:             rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second}).Draw(t, "run"),
 		}
-		arranged, whole, err := Arrange(plan, outlook)
+		arranged, err := Arrange(plan, outlook)
 		if err != nil {
 			t.Fatal(err)
 		}
 		made := make(map[string]int64) // by rendition
-		for _, task := range job.PlanTasks("j", job.Spec{}, arranged, whole...) {
+		for _, task := range job.PlanTasks("j", job.Spec{}, arranged.Plan, arranged.Whole...) {
 			for _, name := range task.Renditions {
 				made[name] += task.Chunk.Frames.Len()
 			}
@@ -75,7 +76,7 @@ func TestArrangedTasksMakeEachFrameOnce(t *testing.T) {
 				t.Fatalf("%d of %d frames of %s are made", made[r.Name], plan.Timeline.Frames, r.Name)
 			}
 		}
-		if again, _, _ := Arrange(plan, outlook); !reflect.DeepEqual(again, arranged) {
+		if again, _ := Arrange(plan, outlook); !reflect.DeepEqual(again, arranged) {
 			t.Fatalf("arranged as %v, then as %v", arranged, again)
 		}
 	})
@@ -93,7 +94,11 @@ func TestALoneJobEndsSoonerThanByItsLengthAlone(t *testing.T) {
 				}
 				l := newLone(plan, slots, 0.06, halves(plan))
 				cut := l.end(piecesOf(Cut(plan.Timeline, slots, 0.06, nil)))
-				best := l.end(alone(plan, Outlook{Slots: slots, Places: slots, SecondsPerFrame: 0.06}, Cut(plan.Timeline, slots, 0.06, nil)))
+				pieces, soonest := alone(plan, Outlook{Slots: slots, Places: slots, SecondsPerFrame: 0.06}, Cut(plan.Timeline, slots, 0.06, nil))
+				best := l.end(pieces)
+				if best != soonest {
+					t.Errorf("it would end after %.2f s, and %.2f s is said", best, soonest)
+				}
 				if best >= cut {
 					t.Errorf("it would end after %.2f s, by its length alone after %.2f s", best, cut)
 				}
@@ -123,10 +128,11 @@ func playAlone(t *testing.T, plan job.Plan, nodes ...Node) float64 {
 	work := func(renditions []job.Rendition) Work {
 		return ladderWork(func(w *Work) { w.Encoders, w.Ladder = "libx264", Ladder(renditions) })
 	}
-	plan, whole, err := Arrange(plan, e.Outlook("", work(plan.Renditions), plan.Timeline.Frames))
+	arranged, err := Arrange(plan, e.Outlook("", work(plan.Renditions), plan.Timeline.Frames))
 	if err != nil {
 		t.Fatal(err)
 	}
+	plan, whole := arranged.Plan, arranged.Whole
 	e.SetJob(Job{ID: "j", Org: "o", Queued: noon, Frames: plan.Timeline.Frames})
 	left := 0
 	for _, task := range job.PlanTasks("j", job.Spec{}, plan, whole...) {

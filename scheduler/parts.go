@@ -1,9 +1,7 @@
 package scheduler
 
 import (
-	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"millrace/hwaccel"
@@ -23,20 +21,6 @@ type Part struct {
 // partsGain is what a job's time must shrink to for its ladder to be made in parts:
 // every frame is then decoded twice, and two kinds of devices draw power.
 const partsGain = 0.85
-
-// EncodersOf are the encoders that make the rungs of a ladder that has so many, the
-// largest first.
-func (o Outlook) EncodersOf(rungs int) []string {
-	encoders := slices.Repeat([]string{o.Encoder}, rungs)
-	next := 0
-	for _, part := range o.Parts {
-		for range part.Rungs {
-			encoders[next] = part.Encoder
-			next++
-		}
-	}
-	return encoders
-}
 
 // parts looks for the way to make a ladder's upper rungs with one encoder and its lower
 // ones with another that ends a job of so many frames soonest: a GPU makes the large
@@ -108,45 +92,25 @@ func (c *capacity) part(rungs int) Part {
 	return Part{Encoder: c.encoder, Rungs: rungs, Slots: c.slots, SecondsPerFrame: float64(c.slots) / c.perSecond}
 }
 
-// Weighed is the outlook for a plan: without its parts where these, chunk by chunk, don't
-// end it much sooner. What Outlook knows is only how many frames there are.
-func (o Outlook) Weighed(plan job.Plan) Outlook {
-	whole := o
-	whole.Parts = nil
-	if len(o.Parts) == 0 {
-		return o
-	}
-	play := playOf(plan, Part{o.Encoder, len(plan.Renditions), o.Slots, o.SecondsPerFrame})
-	if _, end := cutParts(plan, o.Parts); end > partsGain*play.end(alone(plan, whole, CutFor(plan.Timeline, whole, plan.Source.Leads))) {
-		return whole
-	}
-	return o
-}
-
-// playOf is how some rungs of a plan, or all of them, would be made.
-func playOf(plan job.Plan, part Part) *lone {
+// playOf is how some rungs of a plan, or all of them, would be made, in groups where a
+// piece is divided.
+func playOf(plan job.Plan, part Part, groups [][]string) *lone {
 	if row, _ := hwaccel.Encoder(part.Encoder); row.Kind != hwaccel.CPU {
 		plan.Audio = nil // a thread makes it
 	}
-	return newLone(plan, part.Slots, part.SecondsPerFrame, nil)
+	return newLone(plan, part.Slots, part.SecondsPerFrame, groups)
 }
 
-// arrangeParts is Arrange for a ladder that is made in parts: each is a task of its own
-// in all chunks.
-func arrangeParts(plan job.Plan, parts []Part) (_ job.Plan, err error) {
-	plan.Groups = nil
+// groupsOf are a plan's renditions by parts: each is a task of its own in all chunks.
+func groupsOf(plan job.Plan, parts []Part) (groups [][]string) {
 	for _, own := range divided(plan, parts) {
 		var names []string
 		for _, rendition := range own {
 			names = append(names, rendition.Name)
 		}
-		plan.Groups = append(plan.Groups, names)
+		groups = append(groups, names)
 	}
-	pieces, _ := cutParts(plan, parts)
-	if plan.Chunks, err = plan.Timeline.Cut(countsOf(pieces)); err != nil {
-		return plan, fmt.Errorf("cut the timeline: %w", err)
-	}
-	return plan, nil
+	return groups
 }
 
 // divided are the renditions of each of a plan's parts.
@@ -172,7 +136,7 @@ func cutParts(plan job.Plan, parts []Part) (best []piece, soonest float64) {
 	for i, renditions := range divided(plan, parts) {
 		part := parts[i]
 		own.Renditions = renditions
-		plays = append(plays, playOf(own, part))
+		plays = append(plays, playOf(own, part, nil))
 		ways = append(ways, piecesOf(Cut(plan.Timeline, part.Slots, part.SecondsPerFrame, plan.Source.Leads)))
 	}
 	for length := longest; length > 0; length-- {

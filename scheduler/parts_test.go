@@ -46,7 +46,7 @@ func TestPartsOfALadder(t *testing.T) {
 			outlook := e.Outlook("", work, test.frames)
 			var got []string
 			if len(outlook.Parts) > 0 {
-				got = outlook.EncodersOf(5)
+				got = outlook.encodersOf(5)
 			}
 			if fmt.Sprint(got) != test.want {
 				t.Errorf("the rungs are made by %v (%+v), want %s", got, outlook, test.want)
@@ -68,11 +68,12 @@ func TestABusyRackMakesWholeLadders(t *testing.T) {
 func TestPartsGoToTheirDevices(t *testing.T) {
 	e := engineWith(gpuNode("a", 16, 1, func(d *Device) { d.Encoders[0].Headers = "ada" }))
 	outlook := e.Outlook("film", ladderWork(nil), 54_000)
-	plan, whole, err := Arrange(clip(1800, 1080, 720, 480, 360, 240), outlook)
+	arranged, err := Arrange(clip(1800, 1080, 720, 480, 360, 240), outlook)
+	plan, whole := arranged.Plan, arranged.Whole
 	if err != nil || len(whole) > 0 {
 		t.Fatal(err, whole)
 	}
-	encoders := outlook.EncodersOf(5)
+	encoders := outlook.encodersOf(5)
 	e.SetJob(Job{ID: "film", Org: "o", Queued: noon, Frames: 54_000})
 	for _, task := range job.PlanTasks("film", job.Spec{}, plan) {
 		if task.Kind != job.EncodeTask {
@@ -123,9 +124,16 @@ func TestPartsAreWeighedChunkByChunk(t *testing.T) {
 			if name == "so many threads that each start costs the GPU more than the pictures" {
 				test.outlook.Parts[0].Rungs, test.outlook.Parts[1].Rungs = 1, 4
 			}
-			got := test.outlook.Weighed(plan)
-			if len(got.Parts) > 0 != test.parts || got.Encoder != test.outlook.Encoder || got.Slots != test.outlook.Slots {
-				t.Errorf("weighed it is %+v", got)
+			arranged, err := Arrange(plan, test.outlook)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.Repeat([]string{test.outlook.Encoder}, 5)
+			if test.parts {
+				want = test.outlook.encodersOf(5)
+			}
+			if !slices.Equal(arranged.Encoders, want) {
+				t.Errorf("it is made by %v, want %v", arranged.Encoders, want)
 			}
 		})
 	}
@@ -162,12 +170,15 @@ func TestArrangedPartsMakeEachFrameOnce(t *testing.T) {
 			return Part{encoder, rungs, rapid.IntRange(1, 70).Draw(t, "slots"), rapid.SampledFrom([]float64{0.001, 0.05, 1}).Draw(t, "seconds per frame")}
 		}
 		outlook := Outlook{Encoder: "h264_nvenc", Parts: []Part{part("h264_nvenc", upper), part("libx264", rungs-upper)}}
-		arranged, whole, err := Arrange(plan, outlook)
-		if err != nil || len(whole) > 0 {
-			t.Fatal(err, whole)
+		arranged, err := Arrange(plan, outlook)
+		if err != nil || len(arranged.Whole) > 0 {
+			t.Fatal(err, arranged.Whole)
 		}
-		made, encoders := make(map[string]int64), outlook.EncodersOf(rungs)
-		for _, task := range job.PlanTasks("j", job.Spec{}, arranged) {
+		made, encoders := make(map[string]int64), outlook.encodersOf(rungs)
+		if !slices.Equal(arranged.Encoders, encoders) {
+			t.Fatalf("it is made by %v, want %v", arranged.Encoders, encoders)
+		}
+		for _, task := range job.PlanTasks("j", job.Spec{}, arranged.Plan) {
 			if task.Kind != job.EncodeTask {
 				continue
 			}
@@ -187,7 +198,7 @@ func TestArrangedPartsMakeEachFrameOnce(t *testing.T) {
 				t.Fatalf("%d of %d frames of %s are made", made[r.Name], plan.Timeline.Frames, r.Name)
 			}
 		}
-		if again, _, _ := Arrange(plan, outlook); !reflect.DeepEqual(again, arranged) {
+		if again, _ := Arrange(plan, outlook); !reflect.DeepEqual(again, arranged) {
 			t.Fatalf("arranged as %v, then as %v", arranged, again)
 		}
 	})

@@ -270,15 +270,15 @@ func (s *simulation) plan(st *state, ref job.Ref) {
 	u := s.uploads[ref.Job]
 	plan := u.plan()
 	outlook := s.policy.outlook(u.id, u.work(job.EncodeTask, plan.Renditions), u.frames)
-	outlook = outlook.Weighed(plan)
-	for i, encoder := range outlook.EncodersOf(len(plan.Renditions)) { // or any, where the policy chooses with the first chunk
-		plan.Renditions[i].Encoder = encoder
-	}
-	plan, whole, err := scheduler.Arrange(plan, outlook)
+	arranged, err := scheduler.Arrange(plan, outlook)
 	if err != nil {
 		panic(err)
 	}
-	tasks := job.PlanTasks(ref.Job, job.Spec{Codec: job.H264}, plan, whole...)
+	plan = arranged.Plan
+	for i, encoder := range arranged.Encoders { // or any, where the policy chooses with the first chunk
+		plan.Renditions[i].Encoder = encoder
+	}
+	tasks := job.PlanTasks(ref.Job, job.Spec{Codec: job.H264}, plan, arranged.Whole...)
 	if s.split {
 		tasks = splitTasks(tasks)
 	}
