@@ -7,6 +7,7 @@ import (
 	"millrace/api"
 	"millrace/cluster"
 	"millrace/job"
+	"millrace/scheduler"
 )
 
 // Shares of a job's progress that aren't encoding: what comes before it, which
@@ -168,7 +169,7 @@ func taskWork(task *job.Task, plan *job.Plan, pixels int) float64 {
 	case job.EncodeTask:
 		return float64(task.Chunk.Frames.Len()) * float64(pixels)
 	case job.AudioTask:
-		return float64(plan.Timeline.Frames) * audioPixels
+		return float64(scheduler.SoundFrames(plan)) * audioPixels
 	}
 	return 0
 }

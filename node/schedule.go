@@ -153,9 +153,9 @@ func (l *leader) forget(news map[job.ID]bool) {
 	}
 }
 
-// audioPixels is what encoding a frame's worth of AAC costs, as pixels of
-// x264 veryfast: 40 times real time on one core against 1080p30 at once.
-const audioPixels = 1920 * 1080 / 40
+// audioPixels is what encoding a frame's worth of AAC in stereo costs, as pixels of
+// x264 veryfast: 90 times real time on one core against 1080p30 at once.
+const audioPixels = 1920 * 1080 / 90
 
 // planCommand binds a plan's renditions to encoders and cuts its timeline, for the
 // rack as it is: what its inspection was given is what the rack does most with, and
