@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"millrace/hwaccel"
 	"millrace/job"
 	"millrace/media/cmaf"
 	"millrace/media/ffmpeg"
@@ -96,8 +98,7 @@ func (t *Toolbox) encodePieces(ctx context.Context, r io.Reader, track job.Audio
 	// As many may be ready as are under way: whoever waits for the first has the others.
 	pieces := make(chan chan madePiece, cap(slots))
 	group.Go(func() error {
-		defer close(pieces)
-		return splitSound(r, track.Channels, func(p soundPiece) error {
+		err := splitSound(r, track.Channels, func(p soundPiece) error {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -118,6 +119,10 @@ func (t *Toolbox) encodePieces(ctx context.Context, r io.Reader, track job.Audio
 				return ctx.Err()
 			}
 		})
+		if err == nil { // else what is there isn't all of it
+			close(pieces)
+		}
+		return err
 	})
 	group.Go(func() (err error) {
 		info, err = cutter.CutPieces(ctx, inOrder(ctx, pieces))
@@ -149,13 +154,14 @@ func inOrder(ctx context.Context, pieces <-chan chan madePiece) iter.Seq2[cmaf.P
 
 // encodePiece encodes samples.
 func (t *Toolbox) encodePiece(ctx context.Context, track job.AudioTrack, samples []byte) (made []byte, err error) {
-	args := []string{
-		"-threads", "1", "-protocol_whitelist", "pipe",
+	global, input := hwaccel.ThreadArgs(1)
+	args := slices.Concat(global, input, []string{
+		"-protocol_whitelist", "pipe",
 		"-f", "f32le", "-ar", strconv.Itoa(track.SampleRate), "-ac", strconv.Itoa(track.Channels), "-i", "pipe:0",
 		"-af", "aformat=sample_fmts=fltp:channel_layouts=" + layoutOf(track),
-	}
+	}, aacArgs(track, ffmpeg.PipeURL(0)))
 	report, err := t.FFmpeg.Run(ctx, ffmpeg.Command{
-		Args: append(args, aacArgs(track, ffmpeg.PipeURL(0))...), Input: bytes.NewReader(samples),
+		Args: args, Input: bytes.NewReader(samples),
 		Outputs: []func(io.Reader) error{func(r io.Reader) (err error) {
 			made, err = io.ReadAll(r)
 			return err

@@ -194,6 +194,16 @@ func TestSoundInPiecesEnds(t *testing.T) {
 			t.Errorf("the task ends with %v", err)
 		}
 	})
+	t.Run("a decoder that fails", func(t *testing.T) {
+		w := w.chunked(t, wholeTimeline)
+		w.plan.Audio = slices.Clone(w.plan.Audio)
+		w.plan.Audio[1].Stream = 9
+		_, err := w.toolbox.Audio(t.Context(), w.in, w.output, w.plan, 2, nil)
+		var failure *job.Failure
+		if !errors.As(err, &failure) || failure.Code == job.EncoderOutputMismatch {
+			t.Errorf("the task ends with %v", err)
+		}
+	})
 	t.Run("a task that is stopped", func(t *testing.T) {
 		w := w.chunked(t, wholeTimeline)
 		ctx, stop := context.WithCancel(t.Context())

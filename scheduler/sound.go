@@ -20,8 +20,9 @@ const (
 	// soundPiece is about how many frames a piece lasts: a minute and a half.
 	soundPiece = 90 * 30
 	// soundBytes is what each piece takes that is encoded beside another: its samples, 34
-	// MB, and a run of ffmpeg, 56 MB with those that it has read.
-	soundBytes = 90 << 20
+	// MB, as much that isn't collected yet, and a run of ffmpeg, for which 56 MB were
+	// measured.
+	soundBytes = 128 << 20
 	// soundUntil is when sound may be ready at the earliest, in seconds: sooner isn't
 	// worth a thread.
 	soundUntil = 2.0
