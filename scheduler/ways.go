@@ -51,11 +51,13 @@ const (
 	// uploaded, for each pixel of its pictures: four minutes (busyLongest) at 30 frames
 	// and a tenth of a bit, which a ladder's caps on the rate come to.
 	scratchBytesPerPixel = 240 * 30 / 10 / 8
-	// inspectSeconds, packageSeconds and thumbnailSeconds are for tasks that
-	// encode nothing.
-	inspectSeconds   = 1.0
-	packageSeconds   = 0.5
-	thumbnailSeconds = 0.002
+	// inspectSeconds and packageSeconds are for tasks that encode nothing.
+	inspectSeconds = 1.0
+	packageSeconds = 0.5
+	// thumbnailSeconds is decoding the keyframes among so many frames, of which there was
+	// one in 144: 2.4 s were measured for ten minutes of 1080p24. (On two threads it took
+	// 3.0 s: the frames between them, which aren't decoded, take their turns too.)
+	thumbnailSeconds = 0.00016
 )
 
 // waysOf lists how a work can be done on a class: with each encoder that works
