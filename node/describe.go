@@ -39,23 +39,31 @@ func describeTask(record job.Record, task *job.Task) scheduler.Task {
 	case task.Kind == job.ThumbnailsTask:
 		described.Frames = plan.Timeline.Frames
 	}
+	described.FailedOn = failedOn(task)
+	return described
+}
+
+// failedOn is where a task failed: on a device, or on a machine if that may be at fault,
+// since it is none of the device's failures or a second of its devices failed.
+func failedOn(task *job.Task) (places []scheduler.Place) {
 	for _, attempt := range task.Attempts {
 		if attempt.Outcome != job.OutcomeFailed {
 			continue
 		}
 		at := scheduler.Place{Node: attempt.Node, Device: attempt.Device}
-		switch hwaccel.RemedyFor(attempt.Failure.Code) {
-		case hwaccel.RetryHere:
+		remedy := hwaccel.RemedyFor(attempt.Failure.Code)
+		if remedy == hwaccel.RetryHere {
 			continue
-		case hwaccel.Elsewhere, hwaccel.NextEncoder:
-		default:
-			at.Device = "" // the machine's, if anybody's
 		}
-		if !slices.Contains(described.FailedOn, at) {
-			described.FailedOn = append(described.FailedOn, at)
+		second := slices.ContainsFunc(places, func(p scheduler.Place) bool { return p.Node == at.Node && p.Device != at.Device })
+		if second || remedy != hwaccel.Elsewhere && remedy != hwaccel.NextEncoder {
+			at.Device = ""
+		}
+		if !slices.Contains(places, at) {
+			places = append(places, at)
 		}
 	}
-	return described
+	return places
 }
 
 // encodeWork is what a frame of some renditions is to the scheduler.

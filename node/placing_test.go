@@ -98,13 +98,14 @@ func TestWhereATaskFailedIsADeviceOrAMachine(t *testing.T) {
 	}
 	task := &job.Task{Kind: job.CleanupTask}
 	for _, a := range []*job.Attempt{
-		failed("a", "gpu-0", job.EncoderFailed), failed("a", "gpu-0", job.HardwareLost), failed("a", "gpu-1", job.HardwareDriver),
+		failed("a", "gpu-0", job.EncoderFailed), failed("a", "gpu-0", job.HardwareLost),
 		failed("b", "gpu-0", job.HardwareSessions), failed("c", "cpu", job.OutputUnreachable),
 		{Node: "d", Device: "cpu", Outcome: job.OutcomeLost},
+		failed("e", "gpu-0", job.EncoderStalled), failed("e", "gpu-1", job.HardwareDriver), // two of its devices
 	} {
 		task.Attempts = append(task.Attempts, *a)
 	}
-	want := []scheduler.Place{{Node: "a", Device: "gpu-0"}, {Node: "a", Device: "gpu-1"}, {Node: "c"}}
+	want := []scheduler.Place{{Node: "a", Device: "gpu-0"}, {Node: "c"}, {Node: "e", Device: "gpu-0"}, {Node: "e"}}
 	if got := describeTask(job.Record{Job: &job.Job{}}, task).FailedOn; !slices.Equal(got, want) {
 		t.Errorf("it failed on %v, want %v", got, want)
 	}
