@@ -33,20 +33,20 @@ const lineProposals = "proposals"
 const snapshotVersion = 6
 
 func formatOf(txn *transaction) int {
+	backedUp := false
 	for row := range scan[*jobRow](txn, tableJobs, indexUnsettled, nil) {
 		if row.job.Plan.InParts() {
 			return 6
 		}
+		backedUp = backedUp || slices.ContainsFunc(row.tasks, (*job.Task).BackedUp)
 	}
 	for row := range scan[*jobRow](txn, tableJobs, indexID, nil) {
 		if row.job.Spec.Placed() {
 			return 5
 		}
 	}
-	for row := range scan[*jobRow](txn, tableJobs, indexUnsettled, nil) {
-		if slices.ContainsFunc(row.tasks, (*job.Task).BackedUp) {
-			return 4
-		}
+	if backedUp {
+		return 4
 	}
 	for org := range scan[*Organisation](txn, tableOrganisations, indexID, nil) {
 		if org.Use != nil {
