@@ -154,3 +154,14 @@ func TestHeadersPutDevicesIntoClassesOfTheirOwn(t *testing.T) {
 		t.Errorf("there are %d ways, want one for each sort of headers", n)
 	}
 }
+
+// TestWhatFailedDoesNotWaitForDevicesThatItIsNotBegunOn: they write other headers.
+func TestWhatFailedDoesNotWaitForDevicesThatItIsNotBegunOn(t *testing.T) {
+	e := engineWith(generation("a", "NVIDIA L4", "ada", 4), generation("b", "Tesla T4", "turing", 1))
+	queue(e, Job{ID: "j", Frames: 100_000}, onGPU)
+	failed := []Place{{"a", ""}}
+	e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: failed})
+	if placed := e.Decide(); len(placed) != 1 || placed[0].Node != "a" {
+		t.Errorf("placed %v, want it on a, where all of the job ends soonest: %s", where(placed), e.Explain("j")[0].Reason)
+	}
+}

@@ -139,7 +139,7 @@ func (e *Engine) spot(p *pile, g *group) (device *device, why choice, threads in
 		if try.avoid < avoidNodes && len(t.failedOn) == 0 {
 			break
 		}
-		if try.avoid == avoidNothing && e.hasOther(p, t) { // which it waits for
+		if try.avoid == avoidNothing && hasOther(p, t, unfit) { // which it waits for
 			found = true
 			break
 		}

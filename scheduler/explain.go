@@ -78,7 +78,7 @@ func (e *Engine) whyWaiting(q *queued, g *group) string {
 	if long != nil && long.job != q {
 		before = "a long chunk of " + long.job.namedTo(q) + " goes first: it would else be the last of all to end"
 	}
-	if t := &g.tasks[0]; len(t.failedOn) > 0 && e.hasOther(p, t) && e.lacks(p, t.frames, nil) == "" &&
+	if t := &g.tasks[0]; len(t.failedOn) > 0 && hasOther(p, t, e.unfit(p, g)) && e.lacks(p, t.frames, nil) == "" &&
 		e.lacks(p, t.frames, func(d *device) bool { return avoidDevices.avoids(t.failedOn, d) }) != "" {
 		return "it failed on " + namesOf(t.failedOn) + ", and waits for another device that can do it"
 	}

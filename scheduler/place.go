@@ -83,9 +83,10 @@ func (a avoidance) avoids(failed []Place, d *device) bool {
 
 // hasOther says whether a task that failed can be done, by an open device that may be busy,
 // where it hasn't failed yet: a device that is at fault is the first to be free again.
-func (e *Engine) hasOther(p *pile, t *waiting) bool {
+// unfit are the ways that its ladder isn't begun by.
+func hasOther(p *pile, t *waiting, unfit func(*way) bool) bool {
 	failed := func(d *device) bool { return avoidDevices.avoids(t.failedOn, d) }
 	return slices.ContainsFunc(p.ways, func(w *way) bool {
-		return (!w.stray || p.astray) && w.class.tree.find(&Room{}, failed) != nil
+		return (!w.stray || p.astray) && (unfit == nil || !unfit(w)) && w.class.tree.find(&Room{}, failed) != nil
 	})
 }
