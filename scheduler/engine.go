@@ -212,6 +212,7 @@ func (e *Engine) keepRuns(h *host) {
 // leave takes a host's devices out of the trees, enter puts them in.
 func (e *Engine) leave(h *host) {
 	e.version++
+	e.awake()
 	if h.gone || len(h.devices) == 0 {
 		return
 	}

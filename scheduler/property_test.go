@@ -20,7 +20,8 @@ type drill struct {
 	nodes    map[string]Node
 	queued   map[job.Ref]Task
 	running  map[job.Ref]Assignment
-	attempts map[job.Ref]int // by job and task: the last that started
+	attempts map[job.Ref]int     // by job and task: the last that started
+	tried    map[job.Ref][]Place // by job and task: where it ran, as if it had failed there
 	made     map[job.ID]binding
 	log      []string
 }
@@ -28,7 +29,7 @@ type drill struct {
 func newDrill() *drill {
 	return &drill{
 		Engine: NewEngine(noon), now: noon, nodes: make(map[string]Node), queued: make(map[job.Ref]Task),
-		running: make(map[job.Ref]Assignment), attempts: make(map[job.Ref]int), made: make(map[job.ID]binding),
+		running: make(map[job.Ref]Assignment), attempts: make(map[job.Ref]int), tried: make(map[job.Ref][]Place), made: make(map[job.ID]binding),
 	}
 }
 
@@ -109,7 +110,7 @@ func (d *drill) queue(id job.ID, task job.TaskID, frames int64) {
 	if _, waits := d.queued[next]; waits {
 		return
 	}
-	added := Task{Job: id, Task: task, Attempt: next.Attempt, Work: ladderWork(nil), Frames: frames}
+	added := Task{Job: id, Task: task, Attempt: next.Attempt, Work: ladderWork(nil), Frames: frames, FailedOn: slices.Clone(d.tried[key])}
 	d.queued[next] = added
 	d.Queue(added)
 }
@@ -139,6 +140,7 @@ func (d *drill) decide(t *rapid.T) {
 			t.Fatalf("attempt %d of %s after %d", a.Attempt, key, d.attempts[key])
 		}
 		d.attempts[key] = a.Attempt
+		d.tried[key] = append(d.tried[key], Place{a.Node, a.Device})
 		node := d.nodes[a.Node]
 		if node.Closed != "" {
 			t.Fatalf("%s is placed on %s, which is closed", ref, a.Node)

@@ -31,6 +31,14 @@ func (e *Engine) reopen(h *host) {
 	}
 }
 
+// awake lets all piles be tried again: one that has room may wait for something better, which
+// may be gone when the rack changes.
+func (e *Engine) awake() {
+	for _, p := range e.active {
+		p.full = false
+	}
+}
+
 // noRoom notes that no device has room for any of a pile's ways.
 func (p *pile) noRoom() { p.roomless, p.roomy = true, p.roomy[:0] }
 

@@ -58,3 +58,38 @@ func TestAfterManyEndsAtOnceAllOfTheirRoomIsFound(t *testing.T) {
 		t.Errorf("placed %d when all %d ended", len(placed), hosts)
 	}
 }
+
+// TestWhatWaitsForADeviceThatGoesIsPlaced where it failed, or where it takes longer, though
+// nothing happened there.
+func TestWhatWaitsForADeviceThatGoesIsPlaced(t *testing.T) {
+	busy := func() *Engine {
+		e := engineWith(gpuNode("a", 8, 1, nil), gpuNode("b", 8, 1, nil))
+		queue(e, Job{ID: "busy"}, onGPU, 9000, 9000, 9000, 9000)
+		for _, a := range e.Decide() {
+			if a.Node == "a" {
+				e.End(job.Ref{Job: a.Job, Task: a.Task, Attempt: a.Attempt}, 0)
+			}
+		}
+		queue(e, Job{ID: "j"}, onGPU)
+		e.Queue(Task{Job: "j", Task: "encode-00000", Attempt: 2, Work: onGPU, Frames: 100, FailedOn: []Place{{"a", "gpu-0"}}})
+		if placed := e.Decide(); placed != nil {
+			t.Fatalf("placed %v, where it failed", where(placed))
+		}
+		return e
+	}
+	for name, goes := range map[string]func(*Engine){
+		"a node that is removed":     func(e *Engine) { e.RemoveNode("b") },
+		"a node that loses its GPUs": func(e *Engine) { e.SetNode(cpuNode("b", 8, nil)) },
+		"a node that drains": func(e *Engine) {
+			e.SetNode(cpuNode("b", 8, func(n *Node) { n.Closed = "it is draining" }))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := busy()
+			goes(e)
+			if placed := e.Decide(); len(placed) != 1 || placed[0].Node != "a" {
+				t.Errorf("placed %v, want the chunk on a: %s", where(placed), e.Explain("j")[0].Reason)
+			}
+		})
+	}
+}
