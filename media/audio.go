@@ -24,7 +24,7 @@ const audioFragment = 2_000_000
 // pieces, several at once.
 func (t *Toolbox) Audio(ctx context.Context, in Input, output *storage.Output, plan job.Plan, threads int, progress func(frames int64, framesPerSecond float64)) (job.Result, error) {
 	pieces := threads > 1 && slices.ContainsFunc(plan.Audio, func(track job.AudioTrack) bool {
-		return inPieces(plan.Timeline.Duration(), track)
+		return inPieces(plan.Timeline, track)
 	})
 	slots := make(chan struct{}, max(1, threads))
 	var outputs []trackOutput

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,8 +79,9 @@ func splitSound(r io.Reader, channels int, send func(soundPiece) error) error {
 }
 
 // inPieces says whether a track is long enough to be cut.
-func inPieces(length time.Duration, track job.AudioTrack) bool {
-	return int64(length.Seconds()*float64(track.SampleRate)) > 2*int64(pieceUnits(track.Channels))*cmaf.AccessUnitSamples
+func inPieces(timeline job.Timeline, track job.AudioTrack) bool {
+	samples := samplesAt(timeline, timeline.Frames, int64(track.SampleRate))
+	return samples > 2*int64(pieceUnits(track.Channels))*cmaf.AccessUnitSamples
 }
 
 // madePiece is a piece that was encoded, as fragmented MP4.
@@ -107,9 +107,9 @@ func (t *Toolbox) encodePieces(ctx context.Context, r io.Reader, track job.Audio
 			made := make(chan madePiece, 1)
 			group.Go(func() error {
 				defer func() { <-slots }()
-				bytes, err := t.encodePiece(ctx, track, p.samples)
+				encoded, err := t.encodePiece(ctx, track, p.samples)
 				p.samples = nil
-				made <- madePiece{p, bytes, err}
+				made <- madePiece{p, encoded, err}
 				return nil
 			})
 			select {

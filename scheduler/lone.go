@@ -3,7 +3,6 @@ package scheduler
 import (
 	"cmp"
 	"iter"
-	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -77,7 +76,7 @@ const (
 // newLone looks at a plan for slots on which a frame takes so long. groups are those
 // of its renditions that a piece may be divided into; none if it may not.
 func newLone(plan job.Plan, slots int, secondsPerFrame float64, groups [][]string) *lone {
-	l := &lone{slots: slots}
+	l := &lone{slots: slots, soundSlots: 1}
 	decoded, encoded := float64(plan.Source.Width*plan.Source.Height)/decodeToEncode, 0.0
 	for _, r := range plan.Renditions {
 		encoded += float64(r.Width * r.Height)
@@ -118,8 +117,7 @@ func (l *lone) hear(plan job.Plan) {
 	frames := SoundFrames(&plan)
 	l.sound = audioSeconds * float64(frames)
 	together := (pictures + l.sound) / float64(max(1, l.slots))
-	l.soundSlots = min(l.slots, soundWidest(frames), int(math.Ceil(l.sound/max(together, soundUntil))))
-	l.soundSlots = max(1, l.soundSlots)
+	l.soundSlots = max(1, min(l.slots, soundFor(frames, l.sound, together)))
 	l.sound /= float64(l.soundSlots)
 }
 
@@ -173,7 +171,7 @@ func (l *lone) end(pieces []piece) float64 {
 	sum := 0.0
 	for g, hard := range l.hard {
 		l.free = l.free[:0]
-		for _, pace := range l.paces[g][:min(l.slots, len(l.tasks)+max(1, l.soundSlots))] {
+		for _, pace := range l.paces[g][:min(l.slots, len(l.tasks)+l.soundSlots)] {
 			l.free = append(l.free, loneSlot{pace: pace})
 		}
 		for range l.soundSlots {

@@ -58,7 +58,7 @@ func (e *Engine) fit(w *way, need *Room, g *group, t *waiting, avoid avoidance, 
 		}
 	}
 	var skip func(*device) bool
-	if len(t.failedOn) > 0 && avoid != avoidNothing {
+	if len(t.failedOn) > 0 {
 		skip = func(d *device) bool { return avoid.avoids(t.failedOn, d) }
 	}
 	return w.class.tree.find(need, skip)

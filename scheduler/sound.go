@@ -58,11 +58,16 @@ func soundAtLeast(frames int64) float64 {
 	return seconds
 }
 
+// soundFor is how many threads sound of so many frames, which takes so many seconds on one,
+// needs to be ready in a time.
+func soundFor(frames int64, seconds, until float64) int {
+	return min(soundWidest(frames), int(math.Ceil(seconds/max(until, soundUntil))))
+}
+
 // soundWidth is how many threads sound gets on a device: as many as it takes for it to be
 // ready when all that waits is, as far as there are as many.
 func (e *Engine) soundWidth(w *way, d *device, frames int64) int {
-	n := int64(math.Ceil(e.expect(w, frames, 1) / max(e.horizon, soundUntil)))
-	n = min(n, int64(w.widest(frames)), d.host.spare()/Thread)
-	n = min(n, 1+(d.host.free[Memory]-w.need[Memory])/w.threadBytes)
+	n := min(int64(soundFor(frames, e.expect(w, frames, 1), e.horizon)), d.host.spare()/Thread,
+		1+(d.host.free[Memory]-w.need[Memory])/w.threadBytes)
 	return int(max(1, n))
 }
